@@ -1,0 +1,197 @@
+//! What can be run: every migration that ships in the image, found by the patterns of `stopover.yaml`.
+//!
+//! [`Catalog::load`] never fails because of one bad file: a file that cannot be understood becomes a
+//! [`Entry::Broken`] that says what, where and what to do, beside all the others.
+
+mod checksum;
+mod discover;
+mod manifest;
+mod params;
+mod problem;
+mod project;
+pub mod scaffold;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use checksum::Checksum;
+pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
+pub use problem::Problem;
+pub use project::{Project, Settings};
+
+/// The name of a migration: the stem of its file, e.g. `20261104_add_sender_to_transactions`. Ids sort in the order of work.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MigrationId(String);
+
+impl MigrationId {
+    /// Checks and wraps a name: 1 to 128 letters, digits, `_`, `-` and `.`, not starting with `.` or `-`.
+    ///
+    /// # Errors
+    /// The reason why the text cannot be a migration's name.
+    pub fn new(name: impl Into<String>) -> Result<Self, String> {
+        let name = name.into();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.len() > 128 {
+            return Err("a migration's name has 1 to 128 characters".to_owned());
+        }
+        if let Some(bad) = name.chars().find(|&c| !allowed(c)) {
+            return Err(format!("a migration's name has only letters, digits, `_`, `-` and `.`, not {bad:?}"));
+        }
+        if name.starts_with(['.', '-']) {
+            return Err("a migration's name starts with a letter, a digit or `_`".to_owned());
+        }
+        Ok(Self(name))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for MigrationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // `pad` so that tables may align it.
+        f.pad(&self.0)
+    }
+}
+
+/// All migrations of the image, sorted by id, and what is wrong with the catalog as a whole.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The directory of `stopover.yaml`; the paths of entries are relative to it.
+    pub root: PathBuf,
+    /// Sorted by id; each id once.
+    pub entries: Vec<Entry>,
+    /// Problems that belong to no migration: a bad `stopover.yaml`, a pattern that finds nothing, a file whose name cannot be an id.
+    pub problems: Vec<Problem>,
+}
+
+impl Catalog {
+    /// The entry with this id.
+    #[must_use]
+    pub fn entry(&self, id: &MigrationId) -> Option<&Entry> {
+        self.entries.binary_search_by(|entry| entry.id().cmp(id)).ok().map(|index| &self.entries[index])
+    }
+
+    /// Every problem, of the catalog and of its broken entries, in the order of files.
+    pub fn all_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().chain(self.entries.iter().flat_map(|entry| match entry {
+            Entry::Ready(_) => [].iter(),
+            Entry::Broken(broken) => broken.problems.iter(),
+        }))
+    }
+}
+
+/// One row of the catalog. Only a [`Migration`] can be launched, so a broken one cannot be by construction.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// Understood and ready to be launched.
+    Ready(Box<Migration>),
+    /// Found, but not understood.
+    Broken(Broken),
+}
+
+impl Entry {
+    /// The migration's id.
+    #[must_use]
+    pub fn id(&self) -> &MigrationId {
+        match self {
+            Self::Ready(migration) => &migration.id,
+            Self::Broken(broken) => &broken.id,
+        }
+    }
+}
+
+/// A file of the catalog that cannot be launched as it is.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// The file's stem.
+    pub id: MigrationId,
+    /// Relative to the catalog's root.
+    pub file: PathBuf,
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+/// One unit of work that can be launched.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// The file's stem.
+    pub id: MigrationId,
+    /// The file that declares it, relative to the catalog's root.
+    pub file: PathBuf,
+    /// Over the content of [`Self::file`] and of the local files that its own command names.
+    pub checksum: Checksum,
+    /// One or more sentences for people; empty when there is none.
+    pub description: String,
+    /// The team that answers for it.
+    pub owner: Option<String>,
+    /// Free words to filter by.
+    pub tags: Vec<String>,
+    /// Migrations that must be applied before.
+    pub requires: Vec<MigrationId>,
+    /// What the operator may choose at launch.
+    pub params: Vec<ParamSpec>,
+    /// How to count what is left to do.
+    pub remaining: Option<Remaining>,
+    /// An attempt that takes longer is stopped and fails.
+    pub timeout: Option<Duration>,
+    /// Whether it can only run with a MongoDB: `needs: [mongodb]`, or a `remaining` that counts in one.
+    pub needs_mongodb: bool,
+    /// What is executed.
+    pub work: Work,
+}
+
+/// What a run of a migration executes.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A program in a process group of its own.
+    Executable(CommandTemplate),
+}
+
+/// A program with arguments, in which `{name}`, `{rerun}` and `{file}` stand for the launch's values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandTemplate {
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The absolute directory it runs in: the one of the file that declares the command (of the program itself, for an executable).
+    pub directory: PathBuf,
+    /// The absolute path that `{file}` stands for.
+    pub file: PathBuf,
+}
+
+impl CommandTemplate {
+    /// The arguments with every placeholder filled in: `{name}` the migration, `{rerun}` `true` or `false`, `{file}` the migration's file.
+    #[must_use]
+    pub fn render(&self, name: &MigrationId, rerun: bool) -> Vec<String> {
+        let file = self.file.to_string_lossy();
+        let fill = |argument: &String| {
+            argument
+                .replace("{name}", name.as_str())
+                .replace("{rerun}", if rerun { "true" } else { "false" })
+                .replace("{file}", &file)
+        };
+        self.argv.iter().map(fill).collect()
+    }
+}
+
+/// A query for the number of items that are still to do; it must fall to zero, which is the proof that a migration is done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remaining {
+    /// A count in MongoDB.
+    Count {
+        /// Another database than the connection string's.
+        database: Option<String>,
+        /// The collection to count in.
+        collection: String,
+        /// Extended JSON is already resolved.
+        filter: bson::Document,
+    },
+    /// A program that prints the number alone on its last line; run in the manifest's directory.
+    Command(CommandTemplate),
+}

@@ -1,0 +1,301 @@
+//! What this process was told: flags over environment over `stopover.yaml` over defaults.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::catalog::{Project, Settings};
+use crate::ledger::{EnvironmentName, LedgerAddress};
+use crate::place::{Actor, Place};
+use crate::secret::{Secret, uri_password};
+
+/// What the flags common to all commands say; `None` where a flag was not given.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--catalog`
+    pub catalog: Option<PathBuf>,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `--ledger`
+    pub ledger: Option<String>,
+    /// `--operator`
+    pub operator: Option<String>,
+    /// `--read-only`
+    pub read_only: bool,
+}
+
+/// Everything a command needs to know about its surroundings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Path of `stopover.yaml`.
+    pub catalog: PathBuf,
+    /// Where logs, worker records and the embedded ledger live.
+    pub state_dir: StateDir,
+    /// Where the ledger is.
+    pub ledger: LedgerAddress,
+    /// The database that migrations work on (`MONGODB_URI`), if any.
+    pub database: Option<Secret>,
+    /// `STOPOVER_ENVIRONMENT`: where this process believes to be.
+    pub environment: Option<EnvironmentName>,
+    /// Where runs are mirrored to.
+    pub mirror: MirrorTarget,
+    /// Who acts, and from where.
+    pub actor: Actor,
+    /// Look, don't touch. Set by `--read-only` or `STOPOVER_READ_ONLY=1`; no flag undoes the variable.
+    pub read_only: bool,
+    /// How long a worker's right holds without renewal.
+    pub lease: Duration,
+    /// How long a stopping program has between SIGTERM and SIGKILL.
+    pub grace: Duration,
+}
+
+/// Where a run's output is mirrored to, for `kubectl logs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorTarget {
+    /// The standard output of PID 1.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// A file, FIFO or device.
+    Path(PathBuf),
+}
+
+impl MirrorTarget {
+    fn parse(text: &str) -> Self {
+        match text {
+            "" | "auto" => Self::Auto,
+            "off" => Self::Off,
+            path => Self::Path(PathBuf::from(path)),
+        }
+    }
+
+    /// As it would stand in `STOPOVER_MIRROR`.
+    #[must_use]
+    pub fn as_variable(&self) -> PathBuf {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Off => "off".into(),
+            Self::Path(path) => path.clone(),
+        }
+    }
+}
+
+/// The state directory and the names of what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Wraps a directory, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The log file of a run, over all its attempts in this pod.
+    #[must_use]
+    pub fn run_log(&self, run: crate::ledger::RunId) -> PathBuf {
+        self.0.join("runs").join(format!("{run}.log"))
+    }
+
+    /// What the worker of a run says for itself (not its program): diagnostics of the last resort.
+    #[must_use]
+    pub fn worker_log(&self, run: crate::ledger::RunId) -> PathBuf {
+        self.0.join("workers").join(format!("{run}.log"))
+    }
+
+    /// The embedded ledger.
+    #[must_use]
+    pub fn embedded_ledger(&self) -> PathBuf {
+        self.0.join("ledger.db")
+    }
+
+    /// `/var/lib/stopover` if it can be written to, else the XDG state directory, else one in the temporary directory
+    /// (a uid without passwd entry has `HOME=/`).
+    fn default_path() -> PathBuf {
+        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        let system = PathBuf::from("/var/lib/stopover");
+        if writable(&system) {
+            return system;
+        }
+        let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").filter(|home| home != Path::new("/")).map(|home| home.join(".local/state")))
+            .unwrap_or_else(env::temp_dir)
+            .join("stopover")
+    }
+}
+
+/// What is wrong with the flags or the environment. No text repeats a value that may be secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A variable or flag has a value that cannot be used.
+    #[error("{name}: {reason}")]
+    Invalid {
+        /// The variable, flag or key.
+        name: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// A file named by a `..._FILE` variable cannot be read.
+    #[error("{name} names {}, which cannot be read: {source}", .path.display())]
+    SecretFile {
+        /// The variable.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Config {
+    /// Puts together what flags, environment and `stopover.yaml` say. A broken `stopover.yaml` is not an error here: the catalog shows it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a value that cannot be used.
+    pub fn load(flags: Flags) -> Result<Self, ConfigError> {
+        let catalog = flags
+            .catalog
+            .or_else(|| variable("STOPOVER_CATALOG").map(PathBuf::from))
+            .unwrap_or_else(|| "stopover.yaml".into());
+        let catalog = std::path::absolute(&catalog).unwrap_or(catalog);
+        let settings = Project::load(&catalog).map(|project| project.settings).unwrap_or_default();
+        let state_dir = flags
+            .state_dir
+            .or_else(|| variable("STOPOVER_STATE_DIR").map(PathBuf::from))
+            .unwrap_or_else(StateDir::default_path);
+        let state_dir = StateDir::new(std::path::absolute(&state_dir).unwrap_or(state_dir));
+
+        let database = secret("MONGODB_URI", "MONGODB_URI_FILE")?;
+        if let Some(uri) = &database {
+            match LedgerAddress::parse(uri.expose()) {
+                Ok(LedgerAddress::Mongo(_)) => {}
+                _ => {
+                    return Err(ConfigError::Invalid {
+                        name: "MONGODB_URI",
+                        reason: "a connection string starts with `mongodb://` or `mongodb+srv://`".to_owned(),
+                    });
+                }
+            }
+        }
+        let ledger = ledger_address(flags.ledger.as_deref(), database.as_ref(), &state_dir)?;
+
+        let environment = variable("STOPOVER_ENVIRONMENT")
+            .map(EnvironmentName::new)
+            .transpose()
+            .map_err(|reason| ConfigError::Invalid { name: "STOPOVER_ENVIRONMENT", reason })?;
+        let operator = flags
+            .operator
+            .or_else(|| variable("STOPOVER_OPERATOR"))
+            .or_else(|| variable("USER"))
+            .map(|name| name.trim().chars().filter(|c| !c.is_control()).take(64).collect::<String>())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "unknown".to_owned());
+        let read_only = flags.read_only
+            || variable("STOPOVER_READ_ONLY").is_some_and(|value| !matches!(value.as_str(), "0" | "false" | "no"));
+        let Settings { lease, grace } = settings;
+        Ok(Self {
+            catalog,
+            state_dir,
+            ledger,
+            database,
+            environment,
+            mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
+            actor: Actor { operator, place: Place::current() },
+            read_only,
+            lease: duration("STOPOVER_LEASE")?.or(lease).unwrap_or(Self::DEFAULT_LEASE).max(Self::MINIMUM_LEASE),
+            grace: duration("STOPOVER_GRACE")?.or(grace).unwrap_or(Self::DEFAULT_GRACE),
+        })
+    }
+
+    /// See [`Config::lease`].
+    pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+    /// A lease shorter than this would be lost to an ordinary pause of the server.
+    pub const MINIMUM_LEASE: Duration = Duration::from_secs(3);
+    /// See [`Config::grace`].
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+    /// The environment variables that make another process of this binary load the same configuration. They hold secrets:
+    /// they go into a child's environment, never onto a command line.
+    #[must_use]
+    pub fn as_environment(&self) -> Vec<(&'static str, std::ffi::OsString)> {
+        let ledger = match &self.ledger {
+            LedgerAddress::Mongo(uri) => uri.expose().into(),
+            LedgerAddress::Sqlite(path) => {
+                let mut text = std::ffi::OsString::from("sqlite:");
+                text.push(path);
+                text
+            }
+        };
+        let mut variables = vec![
+            ("STOPOVER_CATALOG", self.catalog.clone().into_os_string()),
+            ("STOPOVER_STATE_DIR", self.state_dir.path().as_os_str().to_owned()),
+            ("STOPOVER_LEDGER", ledger),
+            ("STOPOVER_MIRROR", self.mirror.as_variable().into_os_string()),
+            ("STOPOVER_OPERATOR", self.actor.operator.clone().into()),
+            ("STOPOVER_LEASE", humantime::format_duration(self.lease).to_string().into()),
+            ("STOPOVER_GRACE", humantime::format_duration(self.grace).to_string().into()),
+        ];
+        if let Some(uri) = &self.database {
+            variables.push(("MONGODB_URI", uri.expose().into()));
+        }
+        if let Some(environment) = &self.environment {
+            variables.push(("STOPOVER_ENVIRONMENT", environment.as_str().into()));
+        }
+        variables
+    }
+}
+
+fn ledger_address(
+    flag: Option<&str>,
+    database: Option<&Secret>,
+    state_dir: &StateDir,
+) -> Result<LedgerAddress, ConfigError> {
+    if let Some(text) = flag {
+        if uri_password(text).is_some() {
+            return Err(ConfigError::Invalid {
+                name: "--ledger",
+                reason: "a password on a command line can be read by every process here (`ps`); pass the address in STOPOVER_LEDGER, or in a file by STOPOVER_LEDGER_FILE".to_owned(),
+            });
+        }
+        return LedgerAddress::parse(text).map_err(|reason| ConfigError::Invalid { name: "--ledger", reason });
+    }
+    match (secret("STOPOVER_LEDGER", "STOPOVER_LEDGER_FILE")?, database) {
+        (Some(text), _) => LedgerAddress::parse(text.expose())
+            .map_err(|reason| ConfigError::Invalid { name: "STOPOVER_LEDGER", reason }),
+        (None, Some(uri)) => Ok(LedgerAddress::Mongo(uri.clone())),
+        (None, None) => Ok(LedgerAddress::Sqlite(state_dir.embedded_ledger())),
+    }
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A secret from a variable, or from the file that another variable names (a mounted file is not readable through `/proc/1/environ`).
+fn secret(name: &'static str, file_name: &'static str) -> Result<Option<Secret>, ConfigError> {
+    if let Some(value) = variable(name) {
+        return Ok(Some(Secret::new(value)));
+    }
+    let Some(path) = variable(file_name).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim()))),
+        Err(source) => Err(ConfigError::SecretFile { name: file_name, path, source }),
+    }
+}
+
+fn duration(name: &'static str) -> Result<Option<Duration>, ConfigError> {
+    variable(name).map(|text| humantime::parse_duration(&text)).transpose().map_err(|error| ConfigError::Invalid {
+        name,
+        reason: format!("{error}; a duration is written like `30s` or `2m`"),
+    })
+}

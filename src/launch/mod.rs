@@ -1,0 +1,133 @@
+//! How a run comes to be: decide ([`plan`]), record it, and detach a worker that outlives everything here.
+//!
+//! The console and the scripts go through the same functions, so that neither can do what the other would refuse.
+
+mod detach;
+mod plan;
+
+use std::time::Duration;
+
+use crate::catalog::{Catalog, Entry, MigrationId};
+use crate::config::Config;
+use crate::ledger::{
+    Acted, Action, Launch, LaunchParam, LedgerError, LedgerWriter, NewPassport, NewRun, Passport, Run, RunId,
+    WrongEnvironment,
+};
+
+pub use detach::{DetachError, WorkerTask, detach};
+pub use plan::{Plan, PlanRefusal, Request, plan};
+
+/// How long a worker has from the record of its run to its claim. Starting takes milliseconds; a busy node may need more.
+pub const CLAIM_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a launch or a resume did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// It was not allowed to.
+    #[error(transparent)]
+    Refused(#[from] PlanRefusal),
+    /// The ledger belongs to another environment.
+    #[error(transparent)]
+    WrongEnvironment(#[from] WrongEnvironment),
+    /// The ledger refused or was away.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The run is recorded, but its worker could not be started.
+    #[error(
+        "run {run} is recorded, but its worker could not be started: {source}; `stopover resume {run}` tries again"
+    )]
+    Detach {
+        /// Short id.
+        run: String,
+        /// Why.
+        source: DetachError,
+    },
+}
+
+/// Makes sure that this process may write to this ledger. An embedded ledger that nobody has stamped is stamped on the way:
+/// it can belong to nothing but this machine.
+///
+/// # Errors
+/// [`LaunchError::WrongEnvironment`], or the ledger's error.
+pub async fn check_environment(ledger: &dyn LedgerWriter, config: &Config) -> Result<Passport, LaunchError> {
+    let mut passport = ledger.passport().await?;
+    if passport.is_none() && config.ledger.is_embedded() {
+        let environment = config.environment.clone().map_or_else(|| crate::ledger::EnvironmentName::new("local"), Ok);
+        let environment = environment.expect("`local` is a valid name");
+        let new = NewPassport { environment, protected: false, by: config.actor.clone(), restamp: false };
+        passport = Some(ledger.stamp(new).await?);
+    }
+    let cluster = ledger.cluster().await?;
+    Passport::check(passport.as_ref(), config.environment.as_ref(), cluster.as_deref())?;
+    Ok(passport.expect("checked above"))
+}
+
+/// Records the planned run and starts its worker. When this returns, the run is in the ledger and its worker is on its own.
+///
+/// # Errors
+/// See [`LaunchError`]; only [`LaunchError::Detach`] leaves a run behind.
+pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> Result<Run, LaunchError> {
+    check_environment(ledger, config).await?;
+    let secrets = plan.secrets();
+    let params = plan
+        .params
+        .iter()
+        .map(|(name, value)| LaunchParam {
+            name: name.clone(),
+            value: value.display().to_owned(),
+            secret: value.is_secret(),
+        })
+        .collect();
+    let new = NewRun {
+        id: RunId::generate(),
+        migration: plan.migration.id.clone(),
+        launch: Launch {
+            by: config.actor.clone(),
+            rerun: plan.rerun,
+            forced: plan.forced,
+            command: plan.command,
+            params,
+            checksum: plan.migration.checksum.clone(),
+        },
+        lease: CLAIM_WITHIN,
+    };
+    let run = ledger.open(new).await?;
+    detach(config, WorkerTask { run: run.id, attempt: run.attempt, secrets })
+        .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
+    Ok(run)
+}
+
+/// Opens the next attempt of a run and starts its worker. `params` are the secret ones, which the ledger does not keep.
+///
+/// # Errors
+/// See [`LaunchError`].
+pub async fn resume(
+    ledger: &dyn LedgerWriter,
+    config: &Config,
+    catalog: &Catalog,
+    run: &Run,
+    params: &[(String, String)],
+) -> Result<Run, LaunchError> {
+    check_environment(ledger, config).await?;
+    let secrets = plan::resume_secrets(catalog, run, params)?;
+    let action = Action::Resume { by: config.actor.clone(), lease: CLAIM_WITHIN };
+    let run = match ledger.act(run.id, action).await? {
+        Acted::Changed(run) => *run,
+        Acted::Already(_) => unreachable!("a resume either changes the run or is refused"),
+    };
+    detach(config, WorkerTask { run: run.id, attempt: run.attempt, secrets })
+        .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
+    Ok(run)
+}
+
+/// The migration with this id, if it is there and can be launched.
+pub(crate) fn ready<'a>(catalog: &'a Catalog, id: &MigrationId) -> Result<&'a crate::catalog::Migration, PlanRefusal> {
+    match catalog.entry(id) {
+        Some(Entry::Ready(migration)) => Ok(migration),
+        Some(Entry::Broken(broken)) => Err(PlanRefusal::Broken {
+            migration: id.clone(),
+            problem: broken.problems.first().map(ToString::to_string).unwrap_or_default(),
+        }),
+        None => Err(PlanRefusal::unknown(catalog, id)),
+    }
+}

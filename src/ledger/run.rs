@@ -1,0 +1,506 @@
+//! One launch of one migration, as the ledger keeps it.
+//!
+//! The fields of a state live inside its variant, so that a run cannot be, say, running and have an end.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::catalog::{Checksum, MigrationId};
+use crate::place::{Actor, Place};
+use crate::process::ProcessIdentity;
+use crate::time::Timestamp;
+
+use super::progress::Progress;
+
+/// The name of a run: a version 7 UUID, so that ids sort by the time of launch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// A new id, unlike any other.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The last eight digits, which differ between any two runs that a person will ever compare.
+    #[must_use]
+    pub fn short(self) -> String {
+        let text = self.0.simple().to_string();
+        text[text.len() - 8..].to_owned()
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.hyphenated().to_string())
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+// Stored as text in both stores, so that a person can paste it into a query.
+impl Serialize for RunId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A run: what was launched by whom, how far it is, and where it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Its name.
+    #[serde(rename = "_id")]
+    pub id: RunId,
+    /// What it runs.
+    pub migration: MigrationId,
+    /// When it was launched, by the ledger's clock.
+    pub created_at: Timestamp,
+    /// What was decided at launch.
+    pub launch: Launch,
+    /// The number of the current attempt, from 1. It is also the lease's epoch (the fencing token): every new holder
+    /// raises it, and every write of a worker names it.
+    pub attempt: u32,
+    /// When the first attempt started, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// The process of the latest attempt, if one started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Worker>,
+    /// Where it stands.
+    pub state: RunState,
+    /// What the latest heartbeat said.
+    #[serde(default)]
+    pub progress: Progress,
+    /// Where the next attempt resumes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+    /// The last change, heartbeats included, by the ledger's clock.
+    pub updated_at: Timestamp,
+}
+
+/// What was decided when a run was launched; it holds for all its attempts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Launch {
+    /// Who launched it, from where.
+    pub by: Actor,
+    /// Whether the operator asked to run an applied migration again, from the start.
+    pub rerun: bool,
+    /// Whether the operator overrode requirements that were not met.
+    #[serde(default)]
+    pub forced: bool,
+    /// The program and its arguments as they will be run. Secrets never enter a command.
+    pub command: Vec<String>,
+    /// Params by name, in the manifest's order; a secret one is stored as its mask.
+    #[serde(default)]
+    pub params: Vec<LaunchParam>,
+    /// The content that was launched.
+    pub checksum: Checksum,
+}
+
+/// A param as the ledger remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchParam {
+    /// The manifest's name for it.
+    pub name: String,
+    /// Its text; the mask when it is secret.
+    pub value: String,
+    /// A secret's value is not stored: a resume must be given it again.
+    #[serde(default)]
+    pub secret: bool,
+}
+
+/// The time-bound exclusive right to execute a run, granted and judged by the ledger's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lease {
+    /// When the holder was last heard of.
+    pub renewed_at: Timestamp,
+    /// From here on the run counts as lost and may be taken over.
+    pub expires_at: Timestamp,
+}
+
+impl Lease {
+    /// A lease granted at `now` for `length`.
+    #[must_use]
+    pub fn granted(now: Timestamp, length: Duration) -> Self {
+        Self { renewed_at: now, expires_at: now.plus(length) }
+    }
+
+    /// Whether the holder has lost its right at `now`.
+    #[must_use]
+    pub fn is_expired(self, now: Timestamp) -> bool {
+        now >= self.expires_at
+    }
+}
+
+/// The process that executes an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Pod and image it runs in.
+    pub place: Place,
+    /// The process, as its own pod sees it.
+    pub process: ProcessIdentity,
+}
+
+/// What an operator asked of a running worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// What should happen.
+    pub kind: WishKind,
+    /// Who asked.
+    pub by: Actor,
+    /// When, by the ledger's clock.
+    pub at: Timestamp,
+}
+
+/// See [`Wish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WishKind {
+    /// Stop at a checkpoint; to be resumed.
+    Pause,
+    /// Stop for good.
+    Cancel,
+}
+
+/// Where a run stands, with the time and the cause of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum RunState {
+    /// Recorded; its worker has not yet claimed it.
+    Queued {
+        /// When this attempt was asked for.
+        since: Timestamp,
+        /// How long the worker has to claim it before the run counts as lost.
+        lease: Lease,
+    },
+    /// A worker executes it.
+    Running {
+        /// When this attempt was claimed.
+        since: Timestamp,
+        /// The worker's right to execute.
+        lease: Lease,
+        /// What an operator asked of it and the worker has not yet done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wish: Option<Wish>,
+    },
+    /// Stopped at a checkpoint by an operator; holds no process.
+    Paused {
+        /// When it held.
+        at: Timestamp,
+        /// Who asked.
+        by: Actor,
+    },
+    /// Stopped before its end without an operator's wish; can be resumed.
+    Interrupted {
+        /// When it stopped.
+        at: Timestamp,
+        /// Why.
+        cause: Interruption,
+    },
+    /// Done.
+    Succeeded {
+        /// When.
+        at: Timestamp,
+    },
+    /// Ended in an error; can be resumed from its checkpoint.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        failure: Failure,
+    },
+    /// Ended by an operator; final.
+    Cancelled {
+        /// When it held.
+        at: Timestamp,
+        /// Who asked.
+        by: Actor,
+    },
+}
+
+/// Why a run stopped before its end without anyone asking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Interruption {
+    /// The pod was shut down.
+    Shutdown,
+    /// The program stopped at its checkpoint and asks to be resumed (exit status 75).
+    AskedToResume,
+    /// The worker could not renew its lease in time and stopped its program.
+    LeaseLost,
+}
+
+/// Why a run failed, and the last that its program said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// What went wrong.
+    pub cause: FailureCause,
+    /// The last lines on standard error (or on standard output, if there were none), oldest first, sanitised, secrets masked.
+    #[serde(default)]
+    pub last_lines: Vec<String>,
+}
+
+/// See [`Failure`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum FailureCause {
+    /// The program ended with this status, which is neither 0 nor 75.
+    Exit {
+        /// 1 to 255.
+        status: i32,
+    },
+    /// A signal that nobody of Stopover sent ended the program (9 without a wish is often the kernel, out of memory).
+    Signal {
+        /// Its number, see signal(7).
+        signal: i32,
+    },
+    /// It took longer than its manifest allows and was stopped.
+    Timeout {
+        /// The manifest's limit in seconds.
+        seconds: u64,
+    },
+    /// The program could not be started.
+    Start {
+        /// What the system said, naming the program.
+        message: String,
+    },
+    /// The worker itself came upon an error that it could not work around.
+    Worker {
+        /// What and where.
+        message: String,
+    },
+}
+
+impl fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit { status } => write!(f, "exit status {status}"),
+            Self::Signal { signal } => match signal_name(*signal) {
+                Some(name) => write!(f, "killed by {name}"),
+                None => write!(f, "killed by signal {signal}"),
+            },
+            Self::Timeout { seconds } => {
+                write!(f, "timed out after {}", crate::time::short_duration(Duration::from_secs(*seconds)))
+            }
+            Self::Start { message } | Self::Worker { message } => f.write_str(message),
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        _ => return None,
+    })
+}
+
+/// Where the next attempt resumes from: the program's own JSON, kept as text so that nothing in it is rounded. At most [`Checkpoint::MAX_BYTES`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checkpoint(String);
+
+impl Checkpoint {
+    /// A checkpoint is a place, not a data set: it travels with every heartbeat and in an environment variable.
+    pub const MAX_BYTES: usize = 64 * 1024;
+
+    /// Wraps the JSON text of a checkpoint.
+    ///
+    /// # Errors
+    /// Says why the text cannot be a checkpoint: it is not JSON, or over [`Self::MAX_BYTES`].
+    pub fn new(json: String) -> Result<Self, String> {
+        if json.len() > Self::MAX_BYTES {
+            return Err(format!("a checkpoint has at most {} bytes, this one {}", Self::MAX_BYTES, json.len()));
+        }
+        serde_json::from_str::<serde::de::IgnoredAny>(&json)
+            .map_err(|error| format!("a checkpoint is JSON: {error}"))?;
+        Ok(Self(json))
+    }
+
+    /// Its JSON text.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a run looks like at a moment of the ledger's clock: its state, in which an expired lease reads as lost and a wish as what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Waits for its worker.
+    Queued,
+    /// Runs.
+    Running,
+    /// Runs, asked to pause.
+    Pausing,
+    /// Runs, asked to cancel.
+    Cancelling,
+    /// The lease has expired: nobody knows whether a process is left; it can write nothing more.
+    Lost,
+    /// Stopped by an operator, resumable.
+    Paused,
+    /// Stopped by circumstances, resumable.
+    Interrupted,
+    /// Ended in an error, resumable.
+    Failed,
+    /// Ended by an operator.
+    Cancelled,
+    /// Done.
+    Succeeded,
+}
+
+impl Standing {
+    /// The word for it, in screens and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Pausing => "pausing",
+            Self::Cancelling => "cancelling",
+            Self::Lost => "lost",
+            Self::Paused => "paused",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Succeeded => "succeeded",
+        }
+    }
+
+    /// Whether a process may be at work on it.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Queued | Self::Running | Self::Pausing | Self::Cancelling)
+    }
+
+    /// Whether a resume is possible.
+    #[must_use]
+    pub fn is_resumable(self) -> bool {
+        matches!(self, Self::Lost | Self::Paused | Self::Interrupted | Self::Failed)
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl Run {
+    /// How it looks at `now`, a time of the ledger's clock.
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        match &self.state {
+            RunState::Queued { lease, .. } | RunState::Running { lease, .. } if lease.is_expired(now) => Standing::Lost,
+            RunState::Queued { .. } => Standing::Queued,
+            RunState::Running { wish, .. } => match wish.as_ref().map(|wish| wish.kind) {
+                None => Standing::Running,
+                Some(WishKind::Pause) => Standing::Pausing,
+                Some(WishKind::Cancel) => Standing::Cancelling,
+            },
+            RunState::Paused { .. } => Standing::Paused,
+            RunState::Interrupted { .. } => Standing::Interrupted,
+            RunState::Succeeded { .. } => Standing::Succeeded,
+            RunState::Failed { .. } => Standing::Failed,
+            RunState::Cancelled { .. } => Standing::Cancelled,
+        }
+    }
+
+    /// Whether it occupies its migration: no other run of it may be launched or resumed. The stores enforce that at most one
+    /// run of a migration is open by a unique index over exactly this.
+    ///
+    /// Paused and interrupted runs are open, too: a second run beside one that may be resumed would do work twice.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(
+            self.state,
+            RunState::Queued { .. } | RunState::Running { .. } | RunState::Paused { .. } | RunState::Interrupted { .. }
+        )
+    }
+
+    /// When it came to stand still, if it did.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self.state {
+            RunState::Queued { .. } | RunState::Running { .. } => None,
+            RunState::Paused { at, .. }
+            | RunState::Interrupted { at, .. }
+            | RunState::Succeeded { at }
+            | RunState::Failed { at, .. }
+            | RunState::Cancelled { at, .. } => Some(at),
+        }
+    }
+
+    /// The right of the current attempt, while it has one.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease> {
+        match self.state {
+            RunState::Queued { lease, .. } | RunState::Running { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// One line on why it stands still, when that needs a reason.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match &self.state {
+            RunState::Failed { failure, .. } => Some(failure.cause.to_string()),
+            RunState::Interrupted { cause, .. } => Some(
+                match cause {
+                    Interruption::Shutdown => "its pod was shut down",
+                    Interruption::AskedToResume => "it stopped at its checkpoint and asks to be resumed",
+                    Interruption::LeaseLost => "its worker could not reach the ledger in time",
+                }
+                .to_owned(),
+            ),
+            RunState::Paused { by, .. } => Some(format!("paused by {}", by.operator)),
+            RunState::Cancelled { by, .. } => Some(format!("cancelled by {}", by.operator)),
+            _ => None,
+        }
+    }
+
+    /// Where it was last at work: the worker's pod, or the launching one's while there is no worker.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        self.worker.as_ref().map_or(&self.launch.by.place, |worker| &worker.place)
+    }
+}

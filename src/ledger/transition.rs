@@ -1,0 +1,404 @@
+//! The state machine of a run, as a pure function: both stores apply it, so that they cannot disagree.
+//!
+//! A store reads the run together with its own clock, calls [`Run::apply`], and writes the result only if the run
+//! has not changed in between (a transaction in SQLite, a compare-and-set on the revision in MongoDB).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::place::Actor;
+use crate::time::{Timestamp, short_duration};
+
+use super::run::{Failure, Interruption, Lease, Run, RunState, Standing, Wish, WishKind, Worker};
+
+/// Something that changes where a run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The worker of an attempt takes it up.
+    Claim {
+        /// The attempt the worker was started for.
+        attempt: u32,
+        /// The worker's process.
+        worker: Worker,
+        /// How long its right holds without renewal.
+        lease: Duration,
+    },
+    /// The worker of an attempt reports its end.
+    Finish {
+        /// The attempt that ended.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// An operator asks for a stop that can be resumed, or for a final one.
+    Stop {
+        /// Which.
+        kind: WishKind,
+        /// Who asks.
+        by: Actor,
+    },
+    /// An operator (or the keeper) asks for the next attempt of a run that stands still or is lost.
+    Resume {
+        /// Who asks.
+        by: Actor,
+        /// How long the new worker has to claim it.
+        lease: Duration,
+    },
+}
+
+/// How an attempt ended, as its worker saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is done.
+    Succeeded,
+    /// It ended in an error.
+    Failed(Failure),
+    /// It stopped because of the operator's wish that the ledger holds.
+    Stopped,
+    /// It stopped for another reason than a wish.
+    Interrupted(Interruption),
+}
+
+/// An entry of a run's history: what happened, when, by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// By the ledger's clock.
+    pub at: Timestamp,
+    /// The attempt it belongs to.
+    pub attempt: u32,
+    /// What happened.
+    pub kind: EventKind,
+    /// The operator, for what a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+    /// One sentence for people.
+    pub text: String,
+}
+
+/// The stable word for what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the words are those of the state machine")]
+pub enum EventKind {
+    Launched,
+    Claimed,
+    PauseRequested,
+    CancelRequested,
+    Resumed,
+    TakenOver,
+    Paused,
+    Interrupted,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl EventKind {
+    /// The word as scripts see it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Launched => "launched",
+            Self::Claimed => "claimed",
+            Self::PauseRequested => "pauseRequested",
+            Self::CancelRequested => "cancelRequested",
+            Self::Resumed => "resumed",
+            Self::TakenOver => "takenOver",
+            Self::Paused => "paused",
+            Self::Interrupted => "interrupted",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What an action did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Applied {
+    /// The run as it is now and the event to record with it, in one write.
+    Changed(Box<Run>, Event),
+    /// Nothing: what was asked for holds already. Says so, with who did it and when.
+    Already(String),
+}
+
+/// Why an action is refused; nothing was changed. Every text names the run and the next step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The run has ended for good.
+    #[error("run {run} has {word} at {at}; there is nothing left to {verb}{hint}")]
+    Ended {
+        /// Short id.
+        run: String,
+        /// Its state.
+        word: &'static str,
+        /// When.
+        at: Timestamp,
+        /// What was asked.
+        verb: &'static str,
+        /// What to do instead.
+        hint: String,
+    },
+    /// A resume of a run that is at work.
+    #[error("run {run} is {word} in pod {pod} (last heard of {ago} ago); it needs no resume")]
+    Live {
+        /// Short id.
+        run: String,
+        /// Its state.
+        word: &'static str,
+        /// Where.
+        pod: String,
+        /// Since the last heartbeat.
+        ago: String,
+    },
+    /// A pause of a run whose worker cannot answer.
+    #[error(
+        "run {run} is lost: its worker in pod {pod} has not been heard of for {ago}; `stopover resume {run}` takes it over, `stopover cancel {run}` ends it"
+    )]
+    Lost {
+        /// Short id.
+        run: String,
+        /// Where it was.
+        pod: String,
+        /// Since the last heartbeat.
+        ago: String,
+    },
+    /// A worker's write with an epoch that is no longer the current one: another attempt exists, or the run was ended.
+    #[error("attempt {attempt} of run {run} no longer holds the lease: the run is {word}, attempt {current}")]
+    Fenced {
+        /// Short id.
+        run: String,
+        /// The writer's attempt.
+        attempt: u32,
+        /// The attempt that holds now.
+        current: u32,
+        /// Its state.
+        word: &'static str,
+    },
+}
+
+impl Run {
+    /// Applies `action` at `now`, a time of the ledger's clock.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the run's state does not allow it.
+    pub fn apply(&self, action: Action, now: Timestamp) -> Result<Applied, Refusal> {
+        match action {
+            Action::Claim { attempt, worker, lease } => self.claim(attempt, worker, lease, now),
+            Action::Finish { attempt, outcome } => self.finish(attempt, outcome, now),
+            Action::Stop { kind, by } => self.stop(kind, by, now),
+            Action::Resume { by, lease } => self.resume(by, lease, now),
+        }
+    }
+
+    fn claim(&self, attempt: u32, worker: Worker, lease: Duration, now: Timestamp) -> Result<Applied, Refusal> {
+        // A worker that comes after its time may not start: somebody may have decided that it never will.
+        if attempt != self.attempt || self.standing(now) != Standing::Queued {
+            return Err(self.fenced(attempt, now));
+        }
+        let text = format!("attempt {attempt} started in pod {}, pid {}", worker.place.pod, worker.process.pid);
+        let mut next = self.clone();
+        next.worker = Some(worker);
+        next.started_at.get_or_insert(now);
+        next.state = RunState::Running { since: now, lease: Lease::granted(now, lease), wish: None };
+        Ok(changed(next, now, EventKind::Claimed, None, text))
+    }
+
+    /// Whether `attempt` is the running one, whose worker alone may write. An expired lease that nobody has taken over
+    /// still is: nothing else can have run since.
+    #[must_use]
+    pub fn is_held_by(&self, attempt: u32) -> bool {
+        attempt == self.attempt && matches!(self.state, RunState::Running { .. })
+    }
+
+    fn finish(&self, attempt: u32, outcome: Outcome, now: Timestamp) -> Result<Applied, Refusal> {
+        let RunState::Running { wish, .. } = &self.state else {
+            return Err(self.fenced(attempt, now));
+        };
+        if !self.is_held_by(attempt) {
+            return Err(self.fenced(attempt, now));
+        }
+        let mut next = self.clone();
+        let (kind, by, text) = match outcome {
+            Outcome::Succeeded => {
+                next.state = RunState::Succeeded { at: now };
+                (EventKind::Succeeded, None, "succeeded".to_owned())
+            }
+            Outcome::Failed(failure) => {
+                let text = format!("failed: {}", failure.cause);
+                next.state = RunState::Failed { at: now, failure };
+                (EventKind::Failed, None, text)
+            }
+            Outcome::Stopped => match wish.clone() {
+                Some(Wish { kind: WishKind::Pause, by, .. }) => {
+                    next.state = RunState::Paused { at: now, by: by.clone() };
+                    (EventKind::Paused, Some(by), "paused".to_owned())
+                }
+                Some(Wish { kind: WishKind::Cancel, by, .. }) => {
+                    next.state = RunState::Cancelled { at: now, by: by.clone() };
+                    (EventKind::Cancelled, Some(by), "cancelled".to_owned())
+                }
+                None => {
+                    next.state = RunState::Interrupted { at: now, cause: Interruption::Shutdown };
+                    (EventKind::Interrupted, None, "interrupted".to_owned())
+                }
+            },
+            Outcome::Interrupted(cause) => {
+                next.state = RunState::Interrupted { at: now, cause };
+                let text =
+                    next.reason().map_or_else(|| "interrupted".to_owned(), |reason| format!("interrupted: {reason}"));
+                (EventKind::Interrupted, None, text)
+            }
+        };
+        Ok(changed(next, now, kind, by, text))
+    }
+
+    fn stop(&self, kind: WishKind, by: Actor, now: Timestamp) -> Result<Applied, Refusal> {
+        let verb = match kind {
+            WishKind::Pause => "pause",
+            WishKind::Cancel => "cancel",
+        };
+        let mut next = self.clone();
+        match (&self.state, kind) {
+            (RunState::Running { wish: Some(wish), .. }, _)
+                if !self.is_lost(now) && (wish.kind == kind || wish.kind == WishKind::Cancel) =>
+            {
+                let asked = match wish.kind {
+                    WishKind::Pause => "pausing",
+                    WishKind::Cancel => "cancelling",
+                };
+                Ok(Applied::Already(format!(
+                    "run {} is {asked} already: {} asked for it {} ago, from pod {}",
+                    self.id.short(),
+                    wish.by.operator,
+                    short_duration(now.since(wish.at)),
+                    wish.by.place.pod
+                )))
+            }
+            (RunState::Running { since, lease, .. }, _) if !self.is_lost(now) => {
+                next.state = RunState::Running {
+                    since: *since,
+                    lease: *lease,
+                    wish: Some(Wish { kind, by: by.clone(), at: now }),
+                };
+                let (event, text) = match kind {
+                    WishKind::Pause => (EventKind::PauseRequested, format!("{} asked it to pause", by.operator)),
+                    WishKind::Cancel => (EventKind::CancelRequested, format!("{} asked it to cancel", by.operator)),
+                };
+                Ok(changed(next, now, event, Some(by), text))
+            }
+            (RunState::Paused { at, by: first }, WishKind::Pause) => Ok(Applied::Already(format!(
+                "run {} is paused already: {} did it {} ago",
+                self.id.short(),
+                first.operator,
+                short_duration(now.since(*at))
+            ))),
+            (RunState::Cancelled { at, by: first }, WishKind::Cancel) => Ok(Applied::Already(format!(
+                "run {} is cancelled already: {} did it {} ago",
+                self.id.short(),
+                first.operator,
+                short_duration(now.since(*at))
+            ))),
+            (RunState::Running { .. } | RunState::Queued { .. }, WishKind::Pause) if self.is_lost(now) => {
+                Err(self.lost(now))
+            }
+            (RunState::Queued { .. }, WishKind::Pause) => {
+                next.state = RunState::Paused { at: now, by: by.clone() };
+                let text = format!("{} paused it before it started", by.operator);
+                Ok(changed(next, now, EventKind::Paused, Some(by), text))
+            }
+            // No process holds it (or none that could still write): it ends at once.
+            (
+                RunState::Queued { .. }
+                | RunState::Running { .. }
+                | RunState::Paused { .. }
+                | RunState::Interrupted { .. },
+                WishKind::Cancel,
+            ) => {
+                next.state = RunState::Cancelled { at: now, by: by.clone() };
+                let text = format!("{} cancelled it while it was {}", by.operator, self.standing(now));
+                Ok(changed(next, now, EventKind::Cancelled, Some(by), text))
+            }
+            (RunState::Interrupted { .. }, WishKind::Pause) => Ok(Applied::Already(format!(
+                "run {} stands still already: {}",
+                self.id.short(),
+                self.reason().unwrap_or_default()
+            ))),
+            (
+                RunState::Succeeded { .. }
+                | RunState::Failed { .. }
+                | RunState::Cancelled { .. }
+                | RunState::Running { .. },
+                _,
+            ) => Err(self.ended(verb, now)),
+        }
+    }
+
+    fn resume(&self, by: Actor, lease: Duration, now: Timestamp) -> Result<Applied, Refusal> {
+        let standing = self.standing(now);
+        if standing.is_live() {
+            return Err(Refusal::Live {
+                run: self.id.short(),
+                word: standing.word(),
+                pod: self.place().pod.clone(),
+                ago: self.silence(now),
+            });
+        }
+        if !standing.is_resumable() {
+            return Err(self.ended("resume", now));
+        }
+        let mut next = self.clone();
+        next.attempt += 1;
+        next.state = RunState::Queued { since: now, lease: Lease::granted(now, lease) };
+        let (kind, text) = if standing == Standing::Lost {
+            let text = format!(
+                "{} took it over from pod {}, not heard of for {}",
+                by.operator,
+                self.place().pod,
+                self.silence(now)
+            );
+            (EventKind::TakenOver, text)
+        } else {
+            (EventKind::Resumed, format!("{} resumed it; it was {standing}", by.operator))
+        };
+        Ok(changed(next, now, kind, Some(by), text))
+    }
+
+    fn is_lost(&self, now: Timestamp) -> bool {
+        self.standing(now) == Standing::Lost
+    }
+
+    fn silence(&self, now: Timestamp) -> String {
+        short_duration(self.lease().map_or(Duration::ZERO, |lease| now.since(lease.renewed_at)))
+    }
+
+    fn lost(&self, now: Timestamp) -> Refusal {
+        Refusal::Lost { run: self.id.short(), pod: self.place().pod.clone(), ago: self.silence(now) }
+    }
+
+    /// The refusal for a worker whose attempt no longer holds this run.
+    #[must_use]
+    pub fn fenced(&self, attempt: u32, now: Timestamp) -> Refusal {
+        Refusal::Fenced { run: self.id.short(), attempt, current: self.attempt, word: self.standing(now).word() }
+    }
+
+    fn ended(&self, verb: &'static str, now: Timestamp) -> Refusal {
+        let standing = self.standing(now);
+        let hint = match (standing, verb) {
+            (Standing::Failed, _) => format!("; `stopover resume {}` continues it", self.id.short()),
+            (Standing::Succeeded | Standing::Cancelled, "resume") => {
+                format!("; `stopover run {} --rerun` starts a new run", self.migration)
+            }
+            _ => String::new(),
+        };
+        Refusal::Ended { run: self.id.short(), word: standing.word(), at: self.ended_at().unwrap_or(now), verb, hint }
+    }
+}
+
+fn changed(mut run: Run, now: Timestamp, kind: EventKind, by: Option<Actor>, text: String) -> Applied {
+    run.updated_at = now;
+    let event = Event { at: now, attempt: run.attempt, kind, by, text };
+    Applied::Changed(Box::new(run), event)
+}

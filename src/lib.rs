@@ -1,0 +1,32 @@
+//! Stopover: the safest way to run data migrations in production.
+//!
+//! The map of the house; arrows point downwards only, and nothing below `console` knows of a screen.
+//!
+//! ```text
+//! cli       console          what people and scripts touch
+//!   \       /
+//!    launch   worker         how a run comes to be; one run in its own process
+//!        \    /
+//!         logs               what runs print: file, mirror, archive, reading
+//!          |
+//!        ledger              what was run: MongoDB or SQLite
+//!          |
+//!        catalog             what can be run: stopover.yaml and its migrations
+//!          |
+//!   config place process secret time
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod console;
+pub mod launch;
+pub mod ledger;
+pub mod logs;
+pub mod place;
+pub mod process;
+pub mod secret;
+pub mod time;
+pub mod worker;

@@ -1,0 +1,105 @@
+//! The format of a log file; see [`crate::logs`].
+
+use crate::time::Timestamp;
+
+/// Bytes before the text of a record: 24 of time, 6 of stream, 1 of tag, and 3 spaces.
+pub const PREFIX: usize = 34;
+
+/// Longest text of one record; a longer line becomes several, all but the last marked as partial.
+pub const MAX_TEXT: usize = 16 * 1024;
+
+/// Where a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// The program's standard output.
+    Stdout,
+    /// The program's standard error.
+    Stderr,
+    /// Stopover itself.
+    System,
+}
+
+impl Stream {
+    /// Its six letters in a record.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::System => "system",
+        }
+    }
+}
+
+/// One record, parsed; its text may hold any byte but a newline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// When the worker read it, by its machine's clock.
+    pub time: Timestamp,
+    /// Where it came from.
+    pub stream: Stream,
+    /// Whether the line goes on in the next record of the same stream.
+    pub partial: bool,
+    /// The text, as the program wrote it.
+    pub text: &'a [u8],
+}
+
+/// Appends the prefix of a record to `out`; the text and a newline are to follow.
+pub fn push_prefix(out: &mut Vec<u8>, time: Timestamp, stream: Stream, partial: bool) {
+    out.extend_from_slice(time.rfc3339().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(stream.tag().as_bytes());
+    out.extend_from_slice(if partial { b" P " } else { b" F " });
+}
+
+/// Reads one record without its newline; `None` for bytes that are none (a file damaged by a full disk).
+#[must_use]
+pub fn parse(record: &[u8]) -> Option<Record<'_>> {
+    let (prefix, text) = record.split_at_checked(PREFIX)?;
+    let time = std::str::from_utf8(&prefix[..24]).ok()?.parse::<chrono::DateTime<chrono::Utc>>().ok()?;
+    let stream = match &prefix[25..31] {
+        b"stdout" => Stream::Stdout,
+        b"stderr" => Stream::Stderr,
+        b"system" => Stream::System,
+        _ => return None,
+    };
+    let partial = match prefix[32] {
+        b'P' => true,
+        b'F' => false,
+        _ => return None,
+    };
+    (prefix[24] == b' ' && prefix[31] == b' ' && prefix[33] == b' ').then_some(Record {
+        time: time.into(),
+        stream,
+        partial,
+        text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let time = Timestamp::from_millis(1_764_000_000_123);
+        for stream in [Stream::Stdout, Stream::Stderr, Stream::System] {
+            for partial in [false, true] {
+                let mut bytes = Vec::new();
+                push_prefix(&mut bytes, time, stream, partial);
+                assert_eq!(bytes.len(), PREFIX);
+                bytes.extend_from_slice(b"caf\xe9 \x1b[31m");
+                assert_eq!(parse(&bytes), Some(Record { time, stream, partial, text: b"caf\xe9 \x1b[31m" }));
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_told_apart() {
+        for bytes in
+            [&b""[..], b"short", b"2026-11-04T02:13:55.041Z stdnot F x", b"xxxx-11-04T02:13:55.041Z stdout F x"]
+        {
+            assert_eq!(parse(bytes), None);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Processes of this machine, identified so that a reused pid is never mistaken for the one that was meant.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// A process: its pid together with its start time in clock ticks since boot (field 22 of `/proc/PID/stat`, see proc(5)).
+///
+/// A pid alone is reused by the kernel; the pair is not. It only means something in the pod that it was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// The pid, in the pod's own namespace.
+    pub pid: i32,
+    /// Start time in clock ticks since boot.
+    pub start_ticks: i64,
+}
+
+impl ProcessIdentity {
+    /// This process.
+    #[must_use]
+    pub fn current() -> Self {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self { pid, start_ticks: start_ticks(pid).unwrap_or_default() }
+    }
+
+    /// The process with this pid, if there is one and it is not a zombie.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        start_ticks(pid).map(|start_ticks| Self { pid, start_ticks })
+    }
+
+    /// Whether this very process still lives (a zombie does not).
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        start_ticks(self.pid) == Some(self.start_ticks)
+    }
+}
+
+fn start_ticks(pid: i32) -> Option<i64> {
+    parse_stat(&fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
+}
+
+/// Start time out of a stat line; the command name in parentheses may itself hold spaces and parentheses.
+fn parse_stat(stat: &str) -> Option<i64> {
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    let mut fields = after_name.split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X" | "x") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_its_pid_with_another_start_is_not() {
+        let me = ProcessIdentity::current();
+        assert!(me.is_alive());
+        assert!(!ProcessIdentity { start_ticks: me.start_ticks + 1, ..me }.is_alive());
+        assert_eq!(ProcessIdentity::of(me.pid), Some(me));
+    }
+
+    #[test]
+    fn a_command_name_with_parentheses_does_not_shift_the_fields() {
+        let fields = (4..=22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(parse_stat(&format!("7 (a) b) c) S {fields} 23")), Some(22));
+        assert_eq!(parse_stat(&format!("7 (gone) Z {fields} 23")), None);
+        assert_eq!(parse_stat("nonsense"), None);
+    }
+}
