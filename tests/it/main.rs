@@ -1,0 +1,3 @@
+//! Everything that is tested from outside: real files, processes, terminals and databases. One binary, to link once.
+
+mod support;

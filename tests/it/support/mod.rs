@@ -1,0 +1,16 @@
+//! What all tests share.
+
+use std::time::{Duration, Instant};
+
+/// Waits until `probe` answers, looking every 20 ms; fails with `what` when it has not within `within`.
+#[track_caller]
+pub fn eventually<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
