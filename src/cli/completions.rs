@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 /// Prints the script on standard output.
-pub fn run(command: &mut clap::Command, args: Args) -> Result<Exit> {
+pub fn run(command: &mut clap::Command, args: &Args) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "stopover", &mut script);
     std::io::Write::write_all(&mut std::io::stdout(), &script)?;

@@ -69,9 +69,10 @@ impl Context {
         if digits.len() >= 4 && digits.chars().all(|c| c.is_ascii_hexdigit()) {
             let mut found = ledger.runs_ending_in(&digits).await?;
             if found.len() > 1 {
-                let list = found.iter().map(|run| format!("\n  {}  {}", run.id, run.migration)).collect::<String>();
+                let list: Vec<_> = found.iter().map(|run| format!("  {}  {}", run.id, run.migration)).collect();
+                let list = list.join("\n");
                 return Err(UserError::Usage(format!(
-                    "{text} is the end of more than one run's id; give more digits:{list}"
+                    "{text} is the end of more than one run's id; give more digits:\n{list}"
                 ))
                 .into());
             }

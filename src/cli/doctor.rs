@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use color_eyre::Result;
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 
 use crate::catalog::Catalog;
@@ -162,7 +163,6 @@ fn check_mirror(config: &Config) -> Check {
         MirrorTarget::Auto => Path::new("/proc/1/fd/1"),
         MirrorTarget::Path(path) => path,
     };
-    use rustix::fs::{Mode, OFlags};
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let (verdict, text) = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(error) => (

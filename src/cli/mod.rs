@@ -107,7 +107,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit> {
     let Global { catalog, state_dir, ledger, operator, read_only } = cli.global;
     let verb = match cli.verb {
-        Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), args),
+        Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), &args),
         Some(verb) => verb,
         None => Verb::Console,
     };
