@@ -170,13 +170,13 @@ impl CommandTemplate {
     #[must_use]
     pub fn render(&self, name: &MigrationId, rerun: bool) -> Vec<String> {
         let file = self.file.to_string_lossy();
-        let fill = |argument: &String| {
+        let fill_in = |argument: &String| {
             argument
                 .replace("{name}", name.as_str())
                 .replace("{rerun}", if rerun { "true" } else { "false" })
                 .replace("{file}", &file)
         };
-        self.argv.iter().map(fill).collect()
+        self.argv.iter().map(fill_in).collect()
     }
 }
 
