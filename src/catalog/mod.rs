@@ -4,12 +4,18 @@
 //! [`Entry::Broken`] that says what, where and what to do, beside all the others.
 
 mod checksum;
+mod command;
+mod decode;
 mod discover;
+mod files;
+mod filter;
 mod manifest;
 mod params;
 mod problem;
 mod project;
+mod requirements;
 pub mod scaffold;
+mod yaml;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +23,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checksum::Checksum;
+pub use manifest::check_manifest;
 pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
-pub use problem::Problem;
+pub use problem::{Position, Problem};
 pub use project::{Project, Settings};
 
 /// The name of a migration: the stem of its file, e.g. `20261104_add_sender_to_transactions`. Ids sort in the order of work.
