@@ -114,7 +114,10 @@ mod tests {
     #[test]
     fn a_command_name_with_parentheses_does_not_shift_the_fields() {
         let fields = (4..=22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
-        assert_eq!(parse_stat(&format!("7 (a) b) c) S {fields} 23")), Some(Stat { group: 5, session: 6, start_ticks: 22 }));
+        assert_eq!(
+            parse_stat(&format!("7 (a) b) c) S {fields} 23")),
+            Some(Stat { group: 5, session: 6, start_ticks: 22 })
+        );
         assert_eq!(parse_stat(&format!("7 (gone) Z {fields} 23")), None);
         assert_eq!(parse_stat("nonsense"), None);
     }

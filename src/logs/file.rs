@@ -135,12 +135,8 @@ impl LogFile {
                 self.open = Some(open);
                 self.torn = false;
                 self.extent.update(|extent| {
-                    *extent = Extent {
-                        part: extent.part + 1,
-                        part_offset: extent.end,
-                        file_offset: length,
-                        end: extent.end,
-                    };
+                    *extent =
+                        Extent { part: extent.part + 1, part_offset: extent.end, file_offset: length, end: extent.end };
                 });
             }
             // An old file that is no longer named still takes what is written, but nobody would find it.

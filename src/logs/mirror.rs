@@ -166,8 +166,9 @@ fn resolve(target: &MirrorTarget, state: &StateDir) -> Option<PathBuf> {
 }
 
 fn is_null(path: &Path) -> bool {
-    fs::metadata(path)
-        .is_ok_and(|file| file.file_type().is_char_device() && rustix::fs::major(file.rdev()) == 1 && rustix::fs::minor(file.rdev()) == 3)
+    fs::metadata(path).is_ok_and(|file| {
+        file.file_type().is_char_device() && rustix::fs::major(file.rdev()) == 1 && rustix::fs::minor(file.rdev()) == 3
+    })
 }
 
 enum OpenError {
@@ -212,7 +213,10 @@ impl Writer {
         for batch in batches {
             self.lost += batch.left_out;
             if self.lost > 0 && self.is_open() {
-                let text = format!("{} lines are left out here, for this output was not read in time; the run's log has them", self.lost);
+                let text = format!(
+                    "{} lines are left out here, for this output was not read in time; the run's log has them",
+                    self.lost
+                );
                 let told = self.lost;
                 self.push(Stream::System, false, text.as_bytes(), &mut lines);
                 self.write(&mut lines);

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
-use crate::launch::CLAIM_WITHIN;
 use crate::ledger::{
     self, Acted, Action, Failure, FailureCause, LedgerError, LedgerWriter, Outcome, RemainingCount, Run, RunId,
-    RunState, WishKind, Worker,
+    WishKind, Worker,
 };
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
@@ -23,7 +21,6 @@ use crate::logs::mirror::Mirror;
 use crate::process::ProcessIdentity;
 use crate::time::short_duration;
 
-use super::WorkerError;
 use super::board::Board;
 use super::environment;
 use super::heart::{Heart, Pulse};
@@ -36,6 +33,7 @@ use super::report::{Reported, report};
 use super::signals::Signals;
 use super::supervise::{self, End, Limits};
 use super::warnings::{Subject, Warnings};
+use super::{CLAIM_WITHIN, WorkerError};
 
 /// How long pipes that a background process holds open are read after the program has ended.
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -232,7 +230,10 @@ impl<'a> Attempt<'a> {
         let beating = self.heart.keep_beating(&stop);
         let archiving = self.archive.follow(&stop);
         let ((end, last_lines), (), (), ()) = tokio::join!(supervising, beating, archiving, counting);
-        if let Some(countdown) = &mut countdown && end.exit == Exit::Status(0) && end.fenced.is_none() {
+        if let Some(countdown) = &mut countdown
+            && end.exit == Exit::Status(0)
+            && end.fenced.is_none()
+        {
             countdown.settle().await;
         }
         Course::Ended { end, last_lines }
@@ -265,7 +266,11 @@ impl<'a> Attempt<'a> {
             return Err(WorkerError::Fenced(reason));
         }
         let outcome = course.outcome(self.heart.pulse().wish);
-        self.pump.note(format!("{} after {}", describe(&outcome, self.heart.pulse().wish), short_duration(self.claimed.elapsed())));
+        self.pump.note(format!(
+            "{} after {}",
+            describe(&outcome, self.heart.pulse().wish),
+            short_duration(self.claimed.elapsed())
+        ));
         self.pump.settle().await;
         let archived = self.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
         let lost = matches!(course, Course::Ended { end: End { stop: Some(Stop::LeaseLost), .. }, .. });

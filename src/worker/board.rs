@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn what_an_earlier_attempt_said_holds_until_the_program_speaks() {
-        let before = Progress { done: Some(70), total: Some(100), message: Some("old".to_owned()), ..Progress::default() };
+        let before =
+            Progress { done: Some(70), total: Some(100), message: Some("old".to_owned()), ..Progress::default() };
         let (say, said) = watch::channel(Said::default());
         let (_count, remaining) = watch::channel(None);
         let mut board = Board::new(&before, said, remaining, Warnings::default());

@@ -22,7 +22,8 @@ const WITHHELD: [&str; 8] = [
 /// The variable in which a program finds a param.
 #[must_use]
 pub fn param_variable(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     format!("{PARAM}{name}")
 }
 
@@ -40,9 +41,7 @@ pub fn is_param(name: &std::ffi::OsStr) -> bool {
 pub fn secret_params(run: &Run) -> Vec<(String, Secret)> {
     let secret = run.launch.params.iter().filter(|param| param.secret);
     secret
-        .filter_map(|param| {
-            Some((param.name.clone(), Secret::new(std::env::var(param_variable(&param.name)).ok()?)))
-        })
+        .filter_map(|param| Some((param.name.clone(), Secret::new(std::env::var(param_variable(&param.name)).ok()?))))
         .collect()
 }
 

@@ -103,7 +103,11 @@ impl Framer {
             let line = &lines[start..newline];
             start = newline + 1;
             let continued = std::mem::take(&mut self.continued);
-            if speaks && !continued && line.starts_with(protocol::MARKER) && (sink.protocol)(&line[protocol::MARKER.len()..]) {
+            if speaks
+                && !continued
+                && line.starts_with(protocol::MARKER)
+                && (sink.protocol)(&line[protocol::MARKER.len()..])
+            {
                 continue;
             }
             if secret {

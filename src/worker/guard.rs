@@ -30,7 +30,9 @@ impl Guard {
     pub fn post() -> io::Result<Self> {
         if getsid(None)? != getpid() {
             setsid().map_err(|_| {
-                io::Error::other("a worker cannot be started from a shell's job control; use `stopover run` or `stopover resume`")
+                io::Error::other(
+                    "a worker cannot be started from a shell's job control; use `stopover run` or `stopover resume`",
+                )
             })?;
         }
         let mut command = Command::new(process::own_binary());

@@ -26,8 +26,7 @@ impl Masks {
             LedgerAddress::Mongo(uri) => Some(uri),
             LedgerAddress::Sqlite(_) => None,
         };
-        let mut texts: Vec<Vec<u8>> =
-            params.iter().map(|(_, secret)| secret.expose().as_bytes().to_vec()).collect();
+        let mut texts: Vec<Vec<u8>> = params.iter().map(|(_, secret)| secret.expose().as_bytes().to_vec()).collect();
         for password in config.database.iter().chain(ledger).filter_map(|uri| uri_password(uri.expose())) {
             texts.push(percent_decoded(password));
             texts.push(password.as_bytes().to_vec());

@@ -36,6 +36,9 @@ use crate::ledger::{LedgerError, RunId};
 use guard::Guard;
 use signals::Signals;
 
+/// How long a worker has from the record of its run to its claim. Starting takes milliseconds; a busy node may need more.
+pub const CLAIM_WITHIN: Duration = Duration::from_secs(30);
+
 /// Why a worker ended without having executed its attempt to a reported end. It is read in the worker's own log only.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {

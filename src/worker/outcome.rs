@@ -107,7 +107,14 @@ mod tests {
 
     #[test]
     fn death_by_a_signal_counts_as_a_stop_only_if_one_was_asked_for() {
-        for exit in [Exit::Signal(15), Exit::Signal(9), Exit::Signal(2), Exit::Status(143), Exit::Status(137), Exit::Status(130)] {
+        for exit in [
+            Exit::Signal(15),
+            Exit::Signal(9),
+            Exit::Signal(2),
+            Exit::Status(143),
+            Exit::Status(137),
+            Exit::Status(130),
+        ] {
             assert_eq!(outcome(&exit, Some(Stop::Wish(WishKind::Cancel)), None), Outcome::Stopped);
             assert_eq!(outcome(&exit, Some(Stop::Shutdown), None), Outcome::Interrupted(Interruption::Shutdown));
             assert!(matches!(outcome(&exit, None, PAUSE), Outcome::Failed(_)));

@@ -3,11 +3,11 @@
 //! It is all this thread does, so that a slow ledger or a stalled mirror never holds up the program. Lines of both streams
 //! are logged in the order in which they are seen; two that arrive within microseconds of each other in different pipes cannot be told apart.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdout};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -204,7 +204,10 @@ impl Carrier {
 
     /// Waits for something to do; says whether there are orders, and which pipes have output.
     fn wait(&self, limit: Duration) -> (bool, Vec<usize>) {
-        let limit = self.drain_until.filter(|_| self.ended.is_some()).map_or(limit, |end| end.saturating_duration_since(Instant::now()).min(limit));
+        let limit = self
+            .drain_until
+            .filter(|_| self.ended.is_some())
+            .map_or(limit, |end| end.saturating_duration_since(Instant::now()).min(limit));
         let open: Vec<usize> = (0..self.pipes.len()).filter(|&index| self.pipes[index].open).collect();
         let mut fds: Vec<PollFd<'_>> =
             open.iter().map(|&index| PollFd::new(&self.pipes[index].source, PollFlags::IN)).collect();
@@ -224,7 +227,8 @@ impl Carrier {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Command::Carry(stdout, stderr, ended) => {
-                    let pipe = |source, stream| Pipe { source, framer: Framer::new(stream, &self.parts.masks), open: true };
+                    let pipe =
+                        |source, stream| Pipe { source, framer: Framer::new(stream, &self.parts.masks), open: true };
                     self.pipes = vec![pipe(stdout.into(), Stream::Stdout), pipe(stderr.into(), Stream::Stderr)];
                     self.ended = Some(ended);
                 }
@@ -280,8 +284,9 @@ impl Carrier {
             pipe.framer.take(count, now, &mut sink);
         }
         if let Some(reason) = misunderstood.filter(|_| !std::mem::replace(&mut self.misunderstood, true)) {
-            let warning =
-                format!("a line that starts with `::stopover` is not understood and stays in the log as it is: {reason}");
+            let warning = format!(
+                "a line that starts with `::stopover` is not understood and stays in the log as it is: {reason}"
+            );
             self.note(&warning);
             self.parts.warnings.set(Subject::Protocol, Some(self.parts.masks.text(&warning)));
         }

@@ -100,12 +100,14 @@ impl Counter {
                 };
                 let database = match name {
                     Some(name) => client.database(name),
-                    None => client.default_database().ok_or("MONGODB_URI names no database, and `remaining` none either")?,
+                    None => {
+                        client.default_database().ok_or("MONGODB_URI names no database, and `remaining` none either")?
+                    }
                 };
-                let count = database.collection::<bson::RawDocumentBuf>(collection).count_documents(filter.clone());
+                let collection = database.collection::<bson::RawDocumentBuf>(collection);
+                let count = collection.count_documents(filter.clone()).max_time(COUNT_WITHIN);
                 // The server stops counting by itself; the outer limit is for a server that does not answer at all.
-                let count = async { count.max_time(COUNT_WITHIN).await };
-                match timeout(COUNT_WITHIN * 2, count).await {
+                match timeout(COUNT_WITHIN * 2, count.into_future()).await {
                     Ok(Ok(count)) => Ok(i64::try_from(count).unwrap_or(i64::MAX)),
                     Ok(Err(error)) => Err(short(&error)),
                     Err(_) => Err("the database did not answer in time".to_owned()),
@@ -114,8 +116,7 @@ impl Counter {
             Self::Command { command, template, environment } => {
                 let (command, directory, environment) =
                     (command.clone(), template.directory.clone(), environment.clone());
-                let counted =
-                    tokio::task::spawn_blocking(move || count_by_command(&command, &directory, &environment));
+                let counted = tokio::task::spawn_blocking(move || count_by_command(&command, &directory, &environment));
                 counted.await.unwrap_or_else(|error| Err(error.to_string()))
             }
         }
@@ -175,9 +176,9 @@ fn count_by_command(
     let _ = kill_process_group(group, Signal::KILL);
     let status = child.wait().map_err(|error| error.to_string())?;
     match text {
-        Ok(Ok(text)) => last_number(&text).ok_or_else(|| {
-            format!("{program} prints no number on its last line ({status})")
-        }),
+        Ok(Ok(text)) => {
+            last_number(&text).ok_or_else(|| format!("{program} prints no number on its last line ({status})"))
+        }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("{program} took longer than {} s", COMMAND_WITHIN.as_secs())),
     }

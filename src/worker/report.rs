@@ -51,7 +51,9 @@ pub async fn report(
         match result {
             Ok(()) => return Reported::Yes(ended),
             // Also what a repetition gets when the first report did arrive and only its answer was lost.
-            Err(LedgerError::Refused(refusal @ Refusal::Fenced { .. })) => return Reported::Fenced(refusal.to_string()),
+            Err(LedgerError::Refused(refusal @ Refusal::Fenced { .. })) => {
+                return Reported::Fenced(refusal.to_string());
+            }
             Err(error) if Instant::now() >= deadline => return Reported::GaveUp(error.to_string()),
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
