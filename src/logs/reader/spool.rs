@@ -17,14 +17,18 @@ pub(super) struct Spool {
     length: u64,
     /// Where the next chunk starts if nothing is missing.
     next: LogPosition,
+    /// The latest attempt and its pod: where to find what the archive left out.
+    latest: (u32, String),
 }
 
 impl Spool {
     /// An empty one, in the state directory, else in the temporary one, else (a read-only root) in memory.
-    pub(super) fn new(state: &StateDir) -> io::Result<Self> {
+    /// `attempt` and `pod` are the latest of the run.
+    pub(super) fn new(state: &StateDir, attempt: u32, pod: &str) -> io::Result<Self> {
         let in_memory = || rustix::fs::memfd_create("stopover-log", rustix::fs::MemfdFlags::CLOEXEC).map(File::from);
         let file = tempfile::tempfile_in(state.path()).or_else(|_| tempfile::tempfile()).or_else(|_| in_memory())?;
-        Ok(Self { file, length: 0, next: LogPosition { attempt: 1, offset: 0 } })
+        let next = LogPosition { attempt: 1, offset: 0 };
+        Ok(Self { file, length: 0, next, latest: (attempt, pod.to_owned()) })
     }
 
     pub(super) fn file(&self) -> &File {
@@ -49,7 +53,7 @@ impl Spool {
         let expected = if start.attempt == self.next.attempt { self.next.offset } else { 0 };
         let mut bytes = Vec::with_capacity(chunk.bytes.len() + 256);
         if start.offset > expected {
-            push_gap(&mut bytes, chunk, start.offset - expected);
+            self.push_gap(&mut bytes, chunk, start.offset - expected);
         }
         bytes.extend_from_slice(&chunk.bytes);
         if !bytes.ends_with(b"\n") {
@@ -60,23 +64,24 @@ impl Spool {
         self.next = LogPosition { offset: start.offset + chunk.bytes.len() as u64, ..start };
         Ok(())
     }
+
+    fn push_gap(&self, out: &mut Vec<u8>, before: &LogChunk, bytes: u64) {
+        let time = record::parse(first_record(before)).map_or(Timestamp::from_millis(0), |record| record.time);
+        push_prefix(out, time, Stream::System, false);
+        let size = size(bytes);
+        let pod = match &self.latest {
+            (attempt, pod) if *attempt == before.attempt => format!("pod {pod}"),
+            _ => format!("the pod of attempt {}", before.attempt),
+        };
+        let text = format!("... {size} left out of the archive; the log file in {pod} has them ...\n");
+        out.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// The first record of a chunk, without its newline.
 pub(super) fn first_record(chunk: &LogChunk) -> &[u8] {
     let end = memchr(b'\n', &chunk.bytes).unwrap_or(chunk.bytes.len());
     &chunk.bytes[..end]
-}
-
-fn push_gap(out: &mut Vec<u8>, before: &LogChunk, bytes: u64) {
-    let time = record::parse(first_record(before)).map_or(Timestamp::from_millis(0), |record| record.time);
-    push_prefix(out, time, Stream::System, false);
-    let text = format!(
-        "... {} left out of the archive; the log file in the pod of attempt {} has them ...\n",
-        size(bytes),
-        before.attempt
-    );
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes in at most three digits or so, for a person: `812 bytes`, `1.4 kB`, `12.4 MB`.
@@ -111,7 +116,7 @@ mod tests {
 
     fn spool(chunks: &[LogChunk]) -> Spool {
         let directory = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(&StateDir::new(directory.path())).unwrap();
+        let mut spool = Spool::new(&StateDir::new(directory.path()), 2, "stopover-7f9c").unwrap();
         for chunk in chunks {
             spool.append(chunk).unwrap();
         }
@@ -132,10 +137,14 @@ mod tests {
     fn a_gap_says_how_much_is_missing_and_where_it_is() {
         let first = chunk(1, 0, "one");
         let late = chunk(1, first.bytes.len() as u64 + 12_412_000, "two");
-        let text = text_of(&spool(&[first, late]));
+        let text = text_of(&spool(&[first, late, chunk(2, 812, "three")]));
+        let gaps: Vec<_> = text.lines().filter(|line| line.contains("left out")).collect();
         assert_eq!(
-            text.lines().nth(1).unwrap(),
-            "2025-11-24T16:00:00.000Z system F ... 12.4 MB left out of the archive; the log file in the pod of attempt 1 has them ..."
+            gaps,
+            [
+                "2025-11-24T16:00:00.000Z system F ... 12.4 MB left out of the archive; the log file in the pod of attempt 1 has them ...",
+                "2025-11-24T16:00:00.000Z system F ... 812 bytes left out of the archive; the log file in pod stopover-7f9c has them ...",
+            ]
         );
     }
 
