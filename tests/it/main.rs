@@ -1,4 +1,6 @@
 //! Everything that is tested from outside: real files, processes, terminals and databases. One binary, to link once.
 
 mod catalog;
+mod cli;
+mod ledger;
 mod support;
