@@ -50,6 +50,21 @@ impl Log {
         self.source.spool.as_ref().map(Spool::next)
     }
 
+    /// To be called before more is fetched from the archive: bounds what is kept of it.
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
+        if self.source.spool.as_mut().map_or(Ok(false), Spool::empty_if_full)? {
+            self.index = Index::default();
+        }
+        Ok(())
+    }
+
+    /// To be called when there is no more to fetch for now.
+    pub(super) fn caught_up(&mut self) {
+        if let Some(spool) = &mut self.source.spool {
+            spool.caught_up();
+        }
+    }
+
     /// Adds a piece from the archive.
     pub(super) fn append(&mut self, chunk: &LogChunk) -> io::Result<()> {
         self.source.spool.as_mut().map_or(Ok(()), |spool| spool.append(chunk))

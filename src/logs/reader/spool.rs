@@ -11,12 +11,20 @@ use crate::ledger::{LogChunk, LogPosition};
 use crate::logs::record::{self, Stream, push_prefix};
 use crate::time::Timestamp;
 
+/// Where every log begins.
+const START: LogPosition = LogPosition { attempt: 1, offset: 0 };
+
+/// A spool smaller than this is never emptied.
+const ALWAYS_KEPT: u64 = 64 << 20;
+
 /// The archived chunks of a log, one after another, with a record of [`Stream::System`] where the archive left something out.
 pub(super) struct Spool {
     file: File,
     length: u64,
     /// Where the next chunk starts if nothing is missing.
     next: LogPosition,
+    /// From here on it is worth fetching anew; unknown until it has caught up with the archive.
+    limit: Option<u64>,
     /// The latest attempt and its pod: where to find what the archive left out.
     latest: (u32, String),
 }
@@ -27,8 +35,7 @@ impl Spool {
     pub(super) fn new(state: &StateDir, attempt: u32, pod: &str) -> io::Result<Self> {
         let in_memory = || rustix::fs::memfd_create("stopover-log", rustix::fs::MemfdFlags::CLOEXEC).map(File::from);
         let file = tempfile::tempfile_in(state.path()).or_else(|_| tempfile::tempfile()).or_else(|_| in_memory())?;
-        let next = LogPosition { attempt: 1, offset: 0 };
-        Ok(Self { file, length: 0, next, latest: (attempt, pod.to_owned()) })
+        Ok(Self { file, length: 0, next: START, limit: None, latest: (attempt, pod.to_owned()) })
     }
 
     pub(super) fn file(&self) -> &File {
@@ -42,6 +49,21 @@ impl Spool {
     /// Where to ask the archive for more.
     pub(super) fn next(&self) -> LogPosition {
         self.next
+    }
+
+    /// Nothing more is in the archive for now.
+    pub(super) fn caught_up(&mut self) {
+        self.limit.get_or_insert(ALWAYS_KEPT.max(2 * self.length));
+    }
+
+    /// Empties it if it holds much more than the archive does, which removes what a flood of lines made old; `true` if it did.
+    pub(super) fn empty_if_full(&mut self) -> io::Result<bool> {
+        let is_full = self.limit.is_some_and(|limit| self.length >= limit);
+        if is_full {
+            self.file.set_len(0)?;
+            (self.length, self.next, self.limit) = (0, START, None);
+        }
+        Ok(is_full)
     }
 
     /// Adds a chunk that starts at or after [`Self::next`]; an earlier one is there already.
@@ -146,6 +168,20 @@ mod tests {
                 "2025-11-24T16:00:00.000Z system F ... 812 bytes left out of the archive; the log file in pod stopover-7f9c has them ...",
             ]
         );
+    }
+
+    #[test]
+    fn a_spool_that_a_flood_has_filled_starts_anew() {
+        let mut spool = spool(&[]);
+        spool.caught_up();
+        let mut piece = chunk(1, 0, &"x".repeat(1 << 20));
+        while !spool.empty_if_full().unwrap() {
+            assert!(spool.len() < ALWAYS_KEPT);
+            spool.append(&piece).unwrap();
+            piece.offset = spool.next().offset;
+        }
+        assert_eq!((spool.len(), spool.next()), (0, START));
+        assert_eq!(spool.file().metadata().unwrap().len(), 0);
     }
 
     #[test]
