@@ -10,8 +10,11 @@ pub mod exit;
 mod guard;
 mod init;
 mod json;
+mod lint;
 mod list;
 mod logs;
+mod new;
+mod paint;
 mod resume;
 mod run;
 mod runs;
@@ -74,6 +77,8 @@ enum Verb {
     Show(show::Args),
     /// List runs, newest first
     Runs(runs::Args),
+    /// Print the log of a run, from any pod
+    Logs(logs::Args),
     /// Launch a migration as a detached worker; prints the run's id
     Run(run::Args),
     /// Continue a run that is paused, interrupted, failed or lost, from its checkpoint
@@ -86,6 +91,10 @@ enum Verb {
     Init(init::Args),
     /// Check everything here that a run depends on, and explain every unfinished run
     Doctor(doctor::Args),
+    /// Check every file of the catalog; fails if there is a problem
+    Lint(lint::Args),
+    /// Begin a migration: write a script or manifest that runs at once
+    New(new::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
     #[command(name = launch::HELPER_VERB, hide = true)]
@@ -140,12 +149,15 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,
             Verb::Runs(args) => runs::run(&context, args).await,
+            Verb::Logs(args) => logs::run(&context, args).await,
             Verb::Run(args) => run::run(&context, args).await,
             Verb::Resume(args) => resume::run(&context, args).await,
             Verb::Pause(args) => control::run(&context, WishKind::Pause, args).await,
             Verb::Cancel(args) => control::run(&context, WishKind::Cancel, args).await,
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
+            Verb::Lint(args) => lint::run(&context, args).await,
+            Verb::New(args) => new::run(&context, args).await,
             Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => unreachable!("handled above"),
         }
     })
