@@ -7,3 +7,4 @@ mod cli;
 mod ledger;
 mod readme;
 mod support;
+mod worker;
