@@ -44,9 +44,9 @@ const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
 /// How long the archive is tried again once the end is reported.
 const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
-const REPORT_WITHIN: Duration = Duration::from_secs(30 * 60);
+const REPORT_WITHIN: Duration = Duration::from_mins(30);
 /// The same when the lease was lost: the run reads as lost by then, and may be taken over.
-const REPORT_LOSS_WITHIN: Duration = Duration::from_secs(10 * 60);
+const REPORT_LOSS_WITHIN: Duration = Duration::from_mins(10);
 
 /// Executes an attempt.
 pub async fn execute(config: &Config, id: RunId, attempt: u32, signals: &mut Signals) -> Result<(), WorkerError> {
@@ -126,7 +126,7 @@ impl Course {
                 cause: FailureCause::Start { message: message.clone() },
                 last_lines: Vec::new(),
             }),
-            Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines.clone()),
+            Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines),
         }
     }
 }
