@@ -81,18 +81,20 @@ impl Run {
     /// The run after an action that must change it.
     #[track_caller]
     pub(super) fn after(&self, action: Action, now: Timestamp) -> Self {
-        match self.apply(action.clone(), now) {
+        let asked = format!("{action:?}");
+        match self.apply(action, now) {
             Ok(Applied::Changed(run, _)) => *run,
-            other => panic!("{action:?} should change {self:?}, not {other:?}"),
+            other => panic!("{asked} should change {self:?}, not {other:?}"),
         }
     }
 
     /// The sentence of an action that must find itself done already.
     #[track_caller]
     pub(super) fn already(&self, action: Action, now: Timestamp) -> String {
-        match self.apply(action.clone(), now) {
+        let asked = format!("{action:?}");
+        match self.apply(action, now) {
             Ok(Applied::Already(sentence)) => sentence,
-            other => panic!("{action:?} should change nothing in {self:?}, not {other:?}"),
+            other => panic!("{asked} should change nothing in {self:?}, not {other:?}"),
         }
     }
 }

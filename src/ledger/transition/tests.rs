@@ -108,14 +108,14 @@ fn a_change_is_later_than_the_one_before_even_when_the_clock_is_set_back() {
 
 /// Where a run can go from where it is, whoever acts.
 fn may_follow(before: &RunState, after: &RunState) -> bool {
-    use RunState::{Cancelled, Failed, Interrupted, Paused, Queued, Running, Succeeded};
-    match (before, after) {
+    use RunState::{Cancelled, Failed, Interrupted, Paused, Queued, Running};
+    matches!(
+        (before, after),
         (Queued { .. }, Running { .. } | Paused { .. } | Cancelled { .. } | Queued { .. })
-        | (Paused { .. } | Interrupted { .. }, Queued { .. } | Cancelled { .. })
-        | (Failed { .. }, Queued { .. }) => true,
-        (Running { .. }, _) => true,
-        (Succeeded { .. } | Cancelled { .. }, _) | (_, _) => false,
-    }
+            | (Running { .. }, _)
+            | (Paused { .. } | Interrupted { .. }, Queued { .. } | Cancelled { .. })
+            | (Failed { .. }, Queued { .. })
+    )
 }
 
 proptest! {

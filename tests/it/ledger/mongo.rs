@@ -15,7 +15,7 @@ use crate::support::mongo::mongod;
 struct Guarded {
     process: Child,
     port: u16,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 const ADMIN: &str = "admin:adm1n-s3cret";
@@ -26,7 +26,7 @@ impl Guarded {
         let directory = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = serve(directory.path(), port);
-        let server = Self { process, port, _directory: directory };
+        let server = Self { process, port, directory };
         // The first user may be made without a password, from this machine.
         let first =
             Client::with_uri_str(format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500")).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_server_that_is_away_is_reported_within_seconds_and_found_again() {
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(!error.to_string().contains("s3cret"), "{error}");
 
-    server.process = serve(server._directory.path(), server.port);
+    server.process = serve(server.directory.path(), server.port);
     eventually_async("the same reader works again", Duration::from_secs(30), async || reader.histories().await.ok())
         .await;
 }

@@ -48,8 +48,8 @@ impl Contender {
     }
 
     fn answer(&mut self) -> String {
-        let lines = self.answers.by_ref().map(Result::unwrap);
-        lines.filter_map(|line| line.strip_prefix(ANSWER).map(str::to_owned)).next().expect("a contender answers")
+        let mut lines = self.answers.by_ref().map(Result::unwrap);
+        lines.find_map(|line| line.strip_prefix(ANSWER).map(str::to_owned)).expect("a contender answers")
     }
 }
 

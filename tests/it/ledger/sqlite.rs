@@ -62,7 +62,7 @@ async fn a_ledger_that_was_removed_or_replaced_is_noticed() {
 async fn a_clock_that_was_set_back_neither_revives_a_lost_run_nor_turns_the_order_of_runs() {
     let home = Home::sqlite();
     let hand = Hand(home.writer().await);
-    let first = hand.0.open(launch_of("a", Duration::from_secs(1_800))).await.unwrap();
+    let first = hand.0.open(launch_of("a", Duration::from_mins(30))).await.unwrap();
     // As if the last write had been made an hour ahead of the clock, in another boot of the machine.
     let LedgerAddress::Sqlite(path) = home.address() else { unreachable!() };
     rusqlite::Connection::open(path)
