@@ -1,5 +1,8 @@
 //! What all tests share.
 
+pub mod mongo;
+pub mod scene;
+
 use std::time::{Duration, Instant};
 
 /// Waits until `probe` answers, looking every 20 ms; fails with `what` when it has not within `within`.
@@ -12,5 +15,17 @@ pub fn eventually<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Op
         }
         assert!(Instant::now() < deadline, "not within {within:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// As [`eventually`], for a probe that awaits.
+pub async fn eventually_async<T>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
