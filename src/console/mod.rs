@@ -1,1 +1,29 @@
-//! The terminal console.
+//! The terminal console: what an operator attaches to.
+//!
+//! Model, message, update, view. [`app::App`] is the model; [`update::update`] is pure and never waits; [`ui::view`] only reads.
+//! What the model wants of the outside is an [`effect::Effect`], which the runtime carries out and answers with messages:
+//!
+//! ```text
+//!   keys, feed, log, answers --> Message --> update --> Effect --> runtime --> Message ...
+//!                                              |
+//!                                             App --> view --> frame --> thread that writes the terminal
+//! ```
+//!
+//! The console owns nothing: closing it, or losing it, never touches a run.
+
+pub mod app;
+pub mod clock;
+pub mod dialog;
+pub mod effect;
+pub mod filter;
+pub mod form;
+pub mod keymap;
+pub mod link;
+pub mod log_pane;
+pub mod message;
+pub mod table;
+mod theme;
+pub mod ui;
+pub mod update;
+
+pub use theme::{Appearance, ColourDepth};
