@@ -39,14 +39,14 @@ impl Timestamp {
     /// This time plus `duration`.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        let delta = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+        let delta = whole_millis(duration);
         Self(self.0.checked_add_signed(delta).unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
     /// This time minus `duration`.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        let delta = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+        let delta = whole_millis(duration);
         Self(self.0.checked_sub_signed(delta).unwrap_or(DateTime::<Utc>::MIN_UTC))
     }
 
@@ -67,6 +67,11 @@ impl Timestamp {
     pub fn utc(self) -> DateTime<Utc> {
         self.0
     }
+}
+
+/// A duration cut to the precision of a timestamp.
+fn whole_millis(duration: Duration) -> TimeDelta {
+    i64::try_from(duration.as_millis()).ok().and_then(TimeDelta::try_milliseconds).unwrap_or(TimeDelta::MAX)
 }
 
 impl From<DateTime<Utc>> for Timestamp {
@@ -140,6 +145,13 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), time);
         let document = bson::serialize_to_document(&std::collections::BTreeMap::from([("at", time)])).unwrap();
         assert_eq!(document.get_datetime("at").unwrap().timestamp_millis(), time.as_millis());
+    }
+
+    #[test]
+    fn a_sum_has_whole_milliseconds() {
+        let time = Timestamp::from_millis(1_000);
+        assert_eq!(time.plus(Duration::from_micros(1_999)), Timestamp::from_millis(1_001));
+        assert_eq!(time.minus(Duration::from_micros(1_999)), Timestamp::from_millis(999));
     }
 
     #[test]

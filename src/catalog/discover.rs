@@ -1,13 +1,344 @@
 //! Finding and reading every migration.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::thread;
 
-use super::Catalog;
+use super::command::{self, local_files};
+use super::files::{normal, read_text};
+use super::manifest::{self, Requirement, Word};
+use super::problem::{Problem, Source};
+use super::project::{Pattern, Project};
+use super::{Broken, Catalog, Checksum, CommandTemplate, Entry, Migration, MigrationId, Remaining, Work, requirements};
+
+/// More threads than this would compete with the migrations for the pod's processors.
+const THREADS: usize = 2;
 
 impl Catalog {
-    /// Reads the catalog that `stopover.yaml` at `file` describes. Never fails: what cannot be read is a [`super::Problem`].
+    /// Reads the catalog that `stopover.yaml` at `file` describes. Never fails: what cannot be read is a [`Problem`].
     #[must_use]
-    pub fn load(_file: &Path) -> Self {
-        todo!()
+    pub fn load(file: &Path) -> Self {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let root = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let (project, mut problems) = Project::read(&file);
+        let shown = file.file_name().map(PathBuf::from).unwrap_or_default();
+        let candidates = find(&root, &file, &project, &shown, &mut problems);
+        let context = Context::new(&root, &file, &project, &shown);
+        let mut found = read_all(&context, &candidates);
+        drop_parts(&context, &mut found);
+        let mut found = merge_twins(found);
+        requirements::check(&root, &mut found);
+        Self { root, entries: found.into_iter().map(Found::into_entry).collect(), problems }
     }
+}
+
+/// A file that a pattern matched.
+struct Candidate<'p> {
+    id: MigrationId,
+    path: PathBuf,
+    pattern: &'p Pattern,
+}
+
+/// A file that was read.
+pub(super) struct Found {
+    pub id: MigrationId,
+    /// Relative to the root.
+    pub file: PathBuf,
+    /// As far as they could be understood, even if other things could not.
+    pub requires: Vec<Requirement>,
+    /// The files that its own command names; none of them is a migration of its own.
+    parts: Vec<PathBuf>,
+    pub outcome: Result<Box<Migration>, Vec<Problem>>,
+}
+
+impl Found {
+    /// Adds a problem, which makes it broken.
+    pub fn blame(&mut self, problem: Problem) {
+        match &mut self.outcome {
+            Ok(_) => self.outcome = Err(vec![problem]),
+            Err(problems) => problems.push(problem),
+        }
+    }
+
+    fn into_entry(self) -> Entry {
+        match self.outcome {
+            Ok(migration) => Entry::Ready(migration),
+            Err(problems) => Entry::Broken(Broken { id: self.id, file: self.file, problems }),
+        }
+    }
+}
+
+/// The files of all patterns, each once: a file belongs to the first pattern that matches it.
+fn find<'p>(
+    root: &Path,
+    file: &Path,
+    project: &'p Project,
+    shown: &Path,
+    problems: &mut Vec<Problem>,
+) -> Vec<Candidate<'p>> {
+    let Some(base) = root.to_str() else {
+        let message = "the path of its directory is not UTF-8";
+        problems.push(Problem::of_file(shown, message, "rename the directory"));
+        return Vec::new();
+    };
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let source = Source { file: shown, text: &text };
+    let mut candidates = Vec::new();
+    let mut seen = BTreeSet::new();
+    for pattern in &project.patterns {
+        // Hidden files are editors' and version control's.
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let glob = format!("{}/{}", glob::Pattern::escape(base), pattern.files);
+        let Ok(paths) = glob::glob_with(&glob, options) else {
+            continue; // checked when the project was read
+        };
+        let mut matched = false;
+        for path in paths {
+            let path = match path {
+                Ok(path) => normal(&path),
+                Err(error) => {
+                    let message = format!("the directory cannot be read: {}", error.error());
+                    problems.push(Problem::of_file(relative(root, error.path()), message, "make it readable"));
+                    matched = true;
+                    continue;
+                }
+            };
+            if path.is_dir() || path == file {
+                continue;
+            }
+            matched = true;
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            match MigrationId::new(stem) {
+                Ok(id) => candidates.push(Candidate { id, path, pattern }),
+                Err(reason) => {
+                    let remedy = "rename the file, or narrow the pattern";
+                    problems.push(Problem::of_file(
+                        relative(root, &path),
+                        format!("the file's name is no id: {reason}"),
+                        remedy,
+                    ));
+                }
+            }
+        }
+        if !matched {
+            let message = format!("the pattern `{}` matches no file", pattern.files);
+            problems.push(source.problem(pattern.at, message, "mend the pattern, or remove it"));
+        }
+    }
+    candidates
+}
+
+fn relative<'f>(root: &Path, path: &'f Path) -> &'f Path {
+    path.strip_prefix(root).unwrap_or(path)
+}
+
+/// What is the same for every file.
+struct Context<'a> {
+    root: &'a Path,
+    /// The files that commands of `stopover.yaml` name.
+    parts: BTreeSet<PathBuf>,
+    /// What is wrong with the command of a pattern, by the place of the pattern.
+    broken_commands: BTreeMap<(u32, u32), Problem>,
+}
+
+impl<'a> Context<'a> {
+    fn new(root: &'a Path, file: &Path, project: &Project, shown: &Path) -> Self {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let source = Source { file: shown, text: &text };
+        let commands = || project.patterns.iter().filter_map(|pattern| Some((pattern.at, pattern.command.as_deref()?)));
+        Self {
+            root,
+            parts: commands().flat_map(|(_, words)| local_files(words, root)).map(|named| named.path).collect(),
+            broken_commands: commands()
+                .filter_map(|(at, words)| Some((at, command::check(source, words, root)?)))
+                .collect(),
+        }
+    }
+}
+
+fn read_all(context: &Context<'_>, candidates: &[Candidate<'_>]) -> Vec<Found> {
+    let share = candidates.len().div_ceil(THREADS).max(1);
+    thread::scope(|scope| {
+        let (first, others) = candidates.split_at(share.min(candidates.len()));
+        let workers: Vec<_> = others
+            .chunks(share)
+            .map(|share| scope.spawn(|| share.iter().map(|candidate| read(context, candidate)).collect::<Vec<_>>()))
+            .collect();
+        let mut found: Vec<_> = first.iter().map(|candidate| read(context, candidate)).collect();
+        for worker in workers {
+            found.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        found
+    })
+}
+
+fn read(context: &Context<'_>, candidate: &Candidate<'_>) -> Found {
+    let file = relative(context.root, &candidate.path).to_owned();
+    let mut found = Found {
+        id: candidate.id.clone(),
+        file: file.clone(),
+        requires: Vec::new(),
+        parts: Vec::new(),
+        outcome: Err(Vec::new()),
+    };
+    let is_manifest = matches!(file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
+    found.outcome = match &candidate.pattern.command {
+        Some(words) => adopt(context, candidate, &file, words),
+        None if is_manifest => read_manifest(candidate, &file, &mut found),
+        None => read_executable(candidate, &file),
+    };
+    found
+}
+
+/// A migration of which nothing is known but its file and its work.
+fn bare(candidate: &Candidate<'_>, file: &Path, checksum: Checksum, command: CommandTemplate) -> Box<Migration> {
+    Box::new(Migration {
+        id: candidate.id.clone(),
+        file: file.to_owned(),
+        checksum,
+        description: String::new(),
+        owner: None,
+        tags: Vec::new(),
+        requires: Vec::new(),
+        params: Vec::new(),
+        remaining: None,
+        timeout: None,
+        needs_mongodb: false,
+        work: Work::Executable(command),
+    })
+}
+
+/// The checksum of a file that need not be text.
+fn checksum(path: &Path, file: &Path) -> Result<Checksum, Vec<Problem>> {
+    let problem = |message: String, remedy: &str| vec![Problem::of_file(file, message, remedy)];
+    let unreadable = |error: std::io::Error| {
+        problem(format!("the file cannot be read: {error}"), "make it a readable file, or delete it")
+    };
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(problem("this is not a regular file".to_owned(), "replace it by a file, or narrow the pattern"));
+    }
+    Checksum::of_file(path).map_err(unreadable)
+}
+
+fn read_executable(candidate: &Candidate<'_>, file: &Path) -> Result<Box<Migration>, Vec<Problem>> {
+    let checksum = checksum(&candidate.path, file)?;
+    if let Some((first_line, message, remedy)) = command::executable(&candidate.path, &file.to_string_lossy()) {
+        return Err(vec![match first_line {
+            Some(text) => Source { file, text: &text }.problem((1, 1), message, remedy),
+            None => Problem::of_file(file, message, remedy),
+        }]);
+    }
+    let command = CommandTemplate {
+        argv: vec!["{file}".to_owned()],
+        directory: candidate.path.parent().unwrap_or(Path::new("/")).to_owned(),
+        file: candidate.path.clone(),
+    };
+    Ok(bare(candidate, file, checksum, command))
+}
+
+fn adopt(
+    context: &Context<'_>,
+    candidate: &Candidate<'_>,
+    file: &Path,
+    words: &[Word],
+) -> Result<Box<Migration>, Vec<Problem>> {
+    let checksum = checksum(&candidate.path, file)?;
+    if let Some(problem) = context.broken_commands.get(&candidate.pattern.at) {
+        return Err(vec![problem.clone()]);
+    }
+    let command = CommandTemplate {
+        argv: command::argv(words, context.root),
+        directory: context.root.to_owned(),
+        file: candidate.path.clone(),
+    };
+    Ok(bare(candidate, file, checksum, command))
+}
+
+fn read_manifest(candidate: &Candidate<'_>, file: &Path, found: &mut Found) -> Result<Box<Migration>, Vec<Problem>> {
+    let text = read_text(&candidate.path, file).map_err(|problem| vec![problem])?;
+    let (manifest, mut problems) = manifest::parse(file, &text);
+    let directory = candidate.path.parent().unwrap_or(Path::new("/"));
+    let template = |words: &[Word]| CommandTemplate {
+        argv: command::argv(words, directory),
+        directory: directory.to_owned(),
+        file: candidate.path.clone(),
+    };
+    let source = Source { file, text: &text };
+    problems.extend(command::check(source, &manifest.command, directory));
+    if let Some(manifest::Remaining::Command(words)) = &manifest.remaining {
+        problems.extend(command::check(source, words, directory));
+    }
+    let own = Checksum::of_bytes(text.as_bytes());
+    let named = local_files(&manifest.command, directory);
+    let mut listing = Vec::with_capacity(named.len());
+    for part in &named {
+        match Checksum::of_file(&part.path) {
+            Ok(checksum) => listing.push((part.word.text.as_str(), checksum)),
+            Err(error) => {
+                let message = format!("`{}` cannot be read: {error}", part.word.text);
+                problems.push(source.problem(part.word.at, message, "make it readable"));
+            }
+        }
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let checksum =
+        if listing.is_empty() { own } else { Checksum::of_listing(std::iter::once((&*name, own)).chain(listing)) };
+    found.parts = named.into_iter().map(|part| part.path).collect();
+    let requires = manifest.requires.iter().map(|requirement| requirement.id.clone()).collect();
+    found.requires = manifest.requires;
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Box::new(Migration {
+        id: candidate.id.clone(),
+        file: file.to_owned(),
+        checksum,
+        description: manifest.description,
+        owner: manifest.owner,
+        tags: manifest.tags,
+        requires,
+        params: manifest.params,
+        remaining: manifest.remaining.map(|remaining| match remaining {
+            manifest::Remaining::Count { database, collection, filter } => {
+                Remaining::Count { database, collection, filter }
+            }
+            manifest::Remaining::Command(words) => Remaining::Command(template(&words)),
+        }),
+        timeout: manifest.timeout,
+        needs_mongodb: manifest.needs_mongodb,
+        work: Work::Executable(template(&manifest.command)),
+    }))
+}
+
+/// A file that a command names is part of that command, not a migration of its own: a manifest may lie beside its script, and
+/// a runner beside the migrations it runs.
+fn drop_parts(context: &Context<'_>, found: &mut Vec<Found>) {
+    let mut parts = context.parts.clone();
+    parts.extend(found.iter_mut().flat_map(|found| std::mem::take(&mut found.parts)));
+    found.retain(|found| !parts.contains(&context.root.join(&found.file)));
+}
+
+/// Sorts by id; files that share one become a single broken row, for nobody can tell which of them was meant.
+fn merge_twins(mut found: Vec<Found>) -> Vec<Found> {
+    found.sort_by(|a, b| (&a.id, &a.file).cmp(&(&b.id, &b.file)));
+    let mut merged: Vec<Found> = Vec::with_capacity(found.len());
+    for next in found {
+        let Some(first) = merged.last_mut().filter(|first| first.id == next.id) else {
+            merged.push(next);
+            continue;
+        };
+        let twin = |file: &Path, other: &Path| {
+            let message = format!("the id `{}` is taken by {} too", next.id, other.display());
+            Problem::of_file(file, message, "rename one of the two files")
+        };
+        first.blame(twin(&first.file.clone(), &next.file));
+        first.blame(twin(&next.file, &first.file.clone()));
+        for problem in next.outcome.err().into_iter().flatten() {
+            first.blame(problem);
+        }
+    }
+    merged
 }

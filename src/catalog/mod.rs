@@ -4,12 +4,18 @@
 //! [`Entry::Broken`] that says what, where and what to do, beside all the others.
 
 mod checksum;
+mod command;
+mod decode;
 mod discover;
+mod files;
+mod filter;
 mod manifest;
 mod params;
 mod problem;
 mod project;
+mod requirements;
 pub mod scaffold;
+mod yaml;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +23,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checksum::Checksum;
+pub use manifest::check_manifest;
 pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
-pub use problem::Problem;
+pub use problem::{Position, Problem};
 pub use project::{Project, Settings};
 
 /// The name of a migration: the stem of its file, e.g. `20261104_add_sender_to_transactions`. Ids sort in the order of work.
@@ -170,13 +177,13 @@ impl CommandTemplate {
     #[must_use]
     pub fn render(&self, name: &MigrationId, rerun: bool) -> Vec<String> {
         let file = self.file.to_string_lossy();
-        let fill = |argument: &String| {
+        let fill_in = |argument: &String| {
             argument
                 .replace("{name}", name.as_str())
                 .replace("{rerun}", if rerun { "true" } else { "false" })
                 .replace("{file}", &file)
         };
-        self.argv.iter().map(fill).collect()
+        self.argv.iter().map(fill_in).collect()
     }
 }
 

@@ -1,16 +1,19 @@
 //! What is wrong with a file of the catalog, and what to do about it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Line and column, both from 1; columns count characters.
+pub type Position = (u32, u32);
 
 /// A mistake in a file: where it is, the text as it stands there, what is wrong and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Relative to the catalog's root.
     pub file: PathBuf,
     /// Line and column, both from 1, where the mistake has a place within the file.
-    pub position: Option<(u32, u32)>,
-    /// The line as it stands in the file, where there is one.
+    pub position: Option<Position>,
+    /// The line as it stands in the file, where there is one; characters that could steer a terminal are replaced, one by one.
     pub text: Option<String>,
     /// What is wrong.
     pub message: String,
@@ -18,13 +21,90 @@ pub struct Problem {
     pub remedy: String,
 }
 
-/// `file:line:column: message: remedy` in one line.
+impl Problem {
+    /// A problem of a file as a whole.
+    pub(super) fn of_file(file: &Path, message: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
+        Self {
+            file: file.to_owned(),
+            position: None,
+            text: None,
+            message: visible(message.as_ref()),
+            remedy: visible(remedy.as_ref()),
+        }
+    }
+
+    /// `file:line:column`, as far as the problem has a place.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let file = visible(&self.file.to_string_lossy());
+        match self.position {
+            Some((line, column)) => format!("{file}:{line}:{column}"),
+            None => file,
+        }
+    }
+}
+
+/// `file:line:column: message; remedy` in one line.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some((line, column)) = self.position {
-            write!(f, ":{line}:{column}")?;
-        }
-        write!(f, ": {}; {}", self.message, self.remedy)
+        write!(f, "{}: {}; {}", self.place(), self.message, self.remedy)
+    }
+}
+
+/// A text file that is being read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    /// Relative to the catalog's root.
+    pub file: &'a Path,
+    /// All of it.
+    pub text: &'a str,
+}
+
+impl Source<'_> {
+    /// A problem at a place in this file.
+    pub fn problem(&self, at: Position, message: impl AsRef<str>, remedy: impl AsRef<str>) -> Problem {
+        Problem { position: Some(at), text: self.line(at.0), ..Problem::of_file(self.file, message, remedy) }
+    }
+
+    /// A line that may be shown. One that may hold the default of a secret param is not repeated; whether it does cannot be
+    /// told for sure in a file that may not even be YAML.
+    fn line(&self, number: u32) -> Option<String> {
+        let line = self.text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
+        let may_be_secret = line.contains("default") && self.text.contains("secret");
+        (!may_be_secret).then(|| visible(line))
+    }
+}
+
+/// The text with every character that could steer a terminal or reorder a line replaced, so that columns stay what they are.
+fn visible(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if steers(c) => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_problem_can_steer_a_terminal() {
+        let source = Source { file: Path::new("a\x1b.yaml"), text: "ok\n\tx\x1b[2J\u{202e}y\n" };
+        let problem = source.problem((2, 3), "bad \x07", "fix\n");
+        assert_eq!(problem.text.as_deref(), Some(" x\u{fffd}[2J\u{fffd}y"));
+        assert_eq!(problem.to_string(), "a\u{fffd}.yaml:2:3: bad \u{fffd}; fix\u{fffd}");
+    }
+
+    #[test]
+    fn a_line_with_the_default_of_a_secret_is_not_repeated() {
+        let text = "params: { token: { secret: true, default: hunter2, bogus: 1 } }";
+        assert_eq!(Source { file: Path::new("a.yaml"), text }.problem((1, 1), "bad", "fix").text, None);
     }
 }

@@ -1,1 +1,170 @@
-//! The command line: one file per verb.
+//! The command line: one file per verb, each with its `Args` and its `run`.
+
+pub mod attach;
+mod completions;
+pub mod context;
+mod control;
+mod doctor;
+pub mod exit;
+mod init;
+mod json;
+mod list;
+mod logs;
+mod resume;
+mod run;
+mod runs;
+mod show;
+mod table;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use color_eyre::{Report, Result};
+
+use crate::config::{Config, Flags};
+use crate::ledger::WishKind;
+
+pub use context::Context;
+pub use exit::{Exit, UserError};
+
+/// The safest way to run data migrations in production.
+///
+/// Without a command, opens the console. Runs outlive the console, the connection and the terminal.
+#[derive(Parser)]
+#[command(name = "stopover", version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(clap::Args)]
+struct Global {
+    /// Path of stopover.yaml [env: `STOPOVER_CATALOG`; default: ./stopover.yaml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    catalog: Option<PathBuf>,
+    /// Directory of logs and of the embedded ledger [env: `STOPOVER_STATE_DIR`]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Common options")]
+    state_dir: Option<PathBuf>,
+    /// `sqlite:PATH` or a `mongodb://` address without a password [env: `STOPOVER_LEDGER`, `STOPOVER_LEDGER_FILE`, `MONGODB_URI`]
+    #[arg(long, global = true, value_name = "ADDRESS", help_heading = "Common options")]
+    ledger: Option<String>,
+    /// Who is acting, for the record [env: `STOPOVER_OPERATOR`, USER]
+    #[arg(long, global = true, value_name = "WHO", help_heading = "Common options")]
+    operator: Option<String>,
+    /// Look, don't touch: no writer is ever constructed [env: `STOPOVER_READ_ONLY`]
+    #[arg(long, global = true, help_heading = "Common options")]
+    read_only: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Open the console (what `stopover` alone does)
+    Console,
+    /// List every migration with its state
+    List(list::Args),
+    /// Show one migration: what it is, its state, its runs and their events
+    Show(show::Args),
+    /// List runs, newest first
+    Runs(runs::Args),
+    /// Launch a migration as a detached worker; prints the run's id
+    Run(run::Args),
+    /// Continue a run that is paused, interrupted, failed or lost, from its checkpoint
+    Resume(resume::Args),
+    /// Ask a run to stop at its checkpoint, to be resumed later
+    Pause(control::Args),
+    /// End a run for good
+    Cancel(control::Args),
+    /// Stamp the ledger with the environment it belongs to
+    Init(init::Args),
+    /// Check everything here that a run depends on, and explain every unfinished run
+    Doctor(doctor::Args),
+    /// Print the completion script of a shell
+    Completions(completions::Args),
+}
+
+/// Runs the program and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Fails only when it was installed before, and then the hooks are there.
+    let _ = color_eyre::config::HookBuilder::default().display_env_section(false).install();
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(report) => {
+            if is_closed_pipe(&report) {
+                return Exit::Fine.into();
+            }
+            print_error(&report);
+            Exit::of(&report).into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit> {
+    let Global { catalog, state_dir, ledger, operator, read_only } = cli.global;
+    let verb = match cli.verb {
+        Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), &args),
+        Some(verb) => verb,
+        None => Verb::Console,
+    };
+    let config = Config::load(Flags { catalog, state_dir, ledger, operator, read_only })?;
+    if matches!(verb, Verb::Console) && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Ok(attach::explain());
+    }
+    let context = Context { config };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match verb {
+            Verb::Console => unreachable!("wired when the console is there"),
+            Verb::List(args) => list::run(&context, args).await,
+            Verb::Show(args) => show::run(&context, args).await,
+            Verb::Runs(args) => runs::run(&context, args).await,
+            Verb::Run(args) => run::run(&context, args).await,
+            Verb::Resume(args) => resume::run(&context, args).await,
+            Verb::Pause(args) => control::run(&context, WishKind::Pause, args).await,
+            Verb::Cancel(args) => control::run(&context, WishKind::Cancel, args).await,
+            Verb::Init(args) => init::run(&context, args).await,
+            Verb::Doctor(args) => doctor::run(&context, args).await,
+            Verb::Completions(_) => unreachable!("handled before the configuration is read"),
+        }
+    })
+}
+
+/// `error: ` and the chain of causes, one a line. Causes that the text above already tells are left out.
+fn print_error(report: &Report) {
+    let mut told = String::new();
+    for (depth, cause) in report.chain().enumerate() {
+        let text = cause.to_string();
+        if told.contains(&text) {
+            continue;
+        }
+        if depth == 0 {
+            eprintln!("error: {text}");
+        } else {
+            eprintln!("  because {text}");
+        }
+        told.push_str(&text);
+    }
+}
+
+/// `stopover list | head` is not an error.
+fn is_closed_pipe(report: &Report) -> bool {
+    report
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

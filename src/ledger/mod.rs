@@ -4,7 +4,9 @@
 //! nothing. Reading and writing are separate capabilities: whoever is handed a [`LedgerReader`] cannot write by construction.
 
 mod address;
+mod delegate;
 mod mongo;
+mod packing;
 mod passport;
 mod progress;
 mod run;
@@ -34,6 +36,9 @@ pub use transition::{Action, Applied, Event, EventKind, Outcome, Refusal};
 /// The version of the stored shape that this binary reads and writes. A newer binary upgrades an older ledger at its first
 /// write; an older one refuses a newer ledger.
 pub const SCHEMA_VERSION: i32 = 1;
+
+/// How long after its own time a change may become visible: a store bounds each write by this.
+const LATE_AT_MOST: Duration = Duration::from_secs(15);
 
 /// A value together with the ledger's clock at the moment it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +145,9 @@ pub trait LedgerReader: Send + Sync {
     /// The history of every migration the ledger knows.
     async fn histories(&self) -> Result<Seen<Histories>, LedgerError>;
 
-    /// Every run that changed at or after `since` (a time of the ledger's clock), in any order.
+    /// Every run that changed at or after `since` (a time of the ledger's clock), in any order. To poll, pass the [`Seen::now`] of the call
+    /// before: nothing is missed, because the answer reaches back some seconds further, to changes that became visible only after their time.
+    /// So a run may come twice, which [`History::absorb`] does not mind.
     async fn changes(&self, since: Timestamp) -> Result<Seen<Vec<Run>>, LedgerError>;
 
     /// One run.

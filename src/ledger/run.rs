@@ -3,6 +3,7 @@
 //! The fields of a state live inside its variant, so that a run cannot be, say, running and have an end.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,6 +27,25 @@ impl RunId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// Its digits without hyphens, backwards: people name a run by its last digits, and an index finds first ones.
+    pub(super) fn reversed(self) -> String {
+        self.0.simple().to_string().chars().rev().collect()
+    }
+
+    /// The range of [`Self::reversed`] texts of all ids that end in `suffix`, hyphens aside; `None` when no id can.
+    pub(super) fn reversed_range(suffix: &str) -> Option<RangeInclusive<String>> {
+        let mut first = String::new();
+        for digit in suffix.chars().rev().filter(|&digit| digit != '-') {
+            first.push(digit.is_ascii_hexdigit().then(|| digit.to_ascii_lowercase())?);
+        }
+        // No digit comes after `f`, so every longer text with this beginning is below it with a `g`.
+        let last = format!("{first}g");
+        (!first.is_empty()).then_some(first..=last)
+    }
+
+    /// Most runs that a search by suffix returns: enough to say that it is ambiguous.
+    pub(super) const NAMESAKES: u32 = 10;
 
     /// The last eight digits, which differ between any two runs that a person will ever compare.
     #[must_use]
@@ -97,7 +117,8 @@ pub struct Run {
     /// Where the next attempt resumes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
-    /// The last change, heartbeats included, by the ledger's clock.
+    /// The last change, heartbeats included, by the ledger's clock. Strictly later than the change before it, so that it orders the
+    /// states of a run and serves as its revision.
     pub updated_at: Timestamp,
 }
 

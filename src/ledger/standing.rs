@@ -30,17 +30,22 @@ pub struct Success {
 }
 
 impl History {
+    /// Takes in a success, of whichever run.
+    pub fn succeeded(&mut self, success: Success) {
+        if self.applied.as_ref().is_none_or(|known| (known.at, known.run) < (success.at, success.run)) {
+            self.applied = Some(success);
+        }
+    }
+
     /// Takes in a run, or a newer state of a run that was taken in before.
     pub fn absorb(&mut self, run: Run) {
-        if let RunState::Succeeded { at } = run.state
-            && self.applied.as_ref().is_none_or(|known| (known.at, known.run) <= (at, run.id))
-        {
-            self.applied = Some(Success { run: run.id, at, checksum: run.launch.checksum.clone() });
+        if let RunState::Succeeded { at } = run.state {
+            self.succeeded(Success { run: run.id, at, checksum: run.launch.checksum.clone() });
         }
         let newer = self.latest.as_ref().is_none_or(|known| {
             if known.id == run.id {
-                // A final state is never left behind by an earlier one that arrives late.
-                (known.attempt, known.updated_at) <= (run.attempt, run.updated_at)
+                // Every change of a run has a later time than the one before: an earlier state that arrives late stays out.
+                known.updated_at <= run.updated_at
             } else {
                 (known.created_at, known.id) < (run.created_at, run.id)
             }

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::place::Actor;
 use crate::time::{Timestamp, short_duration};
 
+use super::progress::Progress;
 use super::run::{Failure, Interruption, Lease, Run, RunState, Standing, Wish, WishKind, Worker};
+use super::{Beat, BeatReply, NewRun};
 
 /// Something that changes where a run stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +56,8 @@ pub enum Outcome {
     Succeeded,
     /// It ended in an error.
     Failed(Failure),
-    /// It stopped because of the operator's wish that the ledger holds.
+    /// It stopped because of the operator's wish that the ledger holds: what becomes of the run is for that wish to say, since
+    /// a pause may have turned into a cancel while the program was stopping.
     Stopped,
     /// It stopped for another reason than a wish.
     Interrupted(Interruption),
@@ -128,7 +131,7 @@ pub enum Applied {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The run has ended for good.
-    #[error("run {run} has {word} at {at}; there is nothing left to {verb}{hint}")]
+    #[error("run {run} ended at {at} ({word}); there is nothing left to {verb}{hint}")]
     Ended {
         /// Short id.
         run: String,
@@ -180,6 +183,66 @@ pub enum Refusal {
 }
 
 impl Run {
+    /// A new run, recorded at `now`, a time of the ledger's clock, and the event to record with it. It is later than `previous`, when
+    /// the migration's latest run was created, even if the clock was set back: the order of runs is that of their times.
+    #[must_use]
+    pub fn launched(new: NewRun, previous: Option<Timestamp>, now: Timestamp) -> (Self, Event) {
+        let now = previous.map_or(now, |previous| now.max(previous.plus(Duration::from_millis(1))));
+        let NewRun { id, migration, launch, lease } = new;
+        let by = launch.by.clone();
+        let run = Self {
+            id,
+            migration,
+            created_at: now,
+            launch,
+            attempt: 1,
+            started_at: None,
+            worker: None,
+            state: RunState::Queued { since: now, lease: Lease::granted(now, lease) },
+            progress: Progress::default(),
+            checkpoint: None,
+            updated_at: now,
+        };
+        let text = format!("{} launched it from pod {}", by.operator, by.place.pod);
+        (run, Event { at: now, attempt: 1, kind: EventKind::Launched, by: Some(by), text })
+    }
+
+    /// Takes in a heartbeat of `attempt` at `now`, a time of the ledger's clock.
+    ///
+    /// # Errors
+    /// [`Refusal::Fenced`] when the attempt no longer holds the run.
+    pub fn beat(&self, attempt: u32, beat: Beat, now: Timestamp) -> Result<Self, Refusal> {
+        let RunState::Running { since, wish, .. } = &self.state else {
+            return Err(self.fenced(attempt, now));
+        };
+        if !self.is_held_by(attempt) {
+            return Err(self.fenced(attempt, now));
+        }
+        let mut next = self.clone();
+        next.state = RunState::Running { since: *since, lease: Lease::granted(now, beat.lease), wish: wish.clone() };
+        next.progress = beat.progress;
+        if let Some(checkpoint) = beat.checkpoint {
+            next.checkpoint = Some(checkpoint);
+        }
+        next.updated_at = self.next_update(now);
+        Ok(next)
+    }
+
+    /// What the worker is told after a heartbeat.
+    pub(super) fn beat_reply(&self, now: Timestamp) -> BeatReply {
+        let wish = match &self.state {
+            RunState::Running { wish, .. } => wish.as_ref().map(|wish| wish.kind),
+            _ => None,
+        };
+        BeatReply { wish, expires_at: self.lease().map_or(now, |lease| lease.expires_at) }
+    }
+
+    /// The time of a change at `now`: strictly after the change before it, so that [`Run::updated_at`] orders the states of a run
+    /// even within a millisecond and when the ledger's clock is set back.
+    fn next_update(&self, now: Timestamp) -> Timestamp {
+        now.max(self.updated_at.plus(Duration::from_millis(1)))
+    }
+
     /// Applies `action` at `now`, a time of the ledger's clock.
     ///
     /// # Errors
@@ -194,6 +257,10 @@ impl Run {
     }
 
     fn claim(&self, attempt: u32, worker: Worker, lease: Duration, now: Timestamp) -> Result<Applied, Refusal> {
+        // The same worker asks again when the answer to its first claim was lost on the way.
+        if self.is_held_by(attempt) && self.worker.as_ref() == Some(&worker) {
+            return Ok(Applied::Already(format!("attempt {attempt} of run {} is claimed already", self.id.short())));
+        }
         // A worker that comes after its time may not start: somebody may have decided that it never will.
         if attempt != self.attempt || self.standing(now) != Standing::Queued {
             return Err(self.fenced(attempt, now));
@@ -203,7 +270,7 @@ impl Run {
         next.worker = Some(worker);
         next.started_at.get_or_insert(now);
         next.state = RunState::Running { since: now, lease: Lease::granted(now, lease), wish: None };
-        Ok(changed(next, now, EventKind::Claimed, None, text))
+        Ok(self.changed(next, now, EventKind::Claimed, None, text))
     }
 
     /// Whether `attempt` is the running one, whose worker alone may write. An expired lease that nobody has taken over
@@ -214,6 +281,12 @@ impl Run {
     }
 
     fn finish(&self, attempt: u32, outcome: Outcome, now: Timestamp) -> Result<Applied, Refusal> {
+        if self.has_recorded(attempt, &outcome) {
+            return Ok(Applied::Already(format!(
+                "the end of attempt {attempt} of run {} is recorded already",
+                self.id.short()
+            )));
+        }
         let RunState::Running { wish, .. } = &self.state else {
             return Err(self.fenced(attempt, now));
         };
@@ -240,9 +313,10 @@ impl Run {
                     next.state = RunState::Cancelled { at: now, by: by.clone() };
                     (EventKind::Cancelled, Some(by), "cancelled".to_owned())
                 }
+                // Wishes are never withdrawn, so this is a worker that errs; what it left can be resumed.
                 None => {
-                    next.state = RunState::Interrupted { at: now, cause: Interruption::Shutdown };
-                    (EventKind::Interrupted, None, "interrupted".to_owned())
+                    next.state = RunState::Interrupted { at: now, cause: Interruption::AskedToResume };
+                    (EventKind::Interrupted, None, "interrupted: it stopped although nobody asked for it".to_owned())
                 }
             },
             Outcome::Interrupted(cause) => {
@@ -252,7 +326,19 @@ impl Run {
                 (EventKind::Interrupted, None, text)
             }
         };
-        Ok(changed(next, now, kind, by, text))
+        Ok(self.changed(next, now, kind, by, text))
+    }
+
+    /// Whether `attempt` has ended in `outcome` already: its worker reports again when the answer to its first report was lost on the way.
+    fn has_recorded(&self, attempt: u32, outcome: &Outcome) -> bool {
+        attempt == self.attempt
+            && match (outcome, &self.state) {
+                (Outcome::Succeeded, RunState::Succeeded { .. })
+                | (Outcome::Stopped, RunState::Paused { .. } | RunState::Cancelled { .. }) => true,
+                (Outcome::Failed(reported), RunState::Failed { failure, .. }) => reported == failure,
+                (Outcome::Interrupted(reported), RunState::Interrupted { cause, .. }) => reported == cause,
+                _ => false,
+            }
     }
 
     fn stop(&self, kind: WishKind, by: Actor, now: Timestamp) -> Result<Applied, Refusal> {
@@ -287,7 +373,7 @@ impl Run {
                     WishKind::Pause => (EventKind::PauseRequested, format!("{} asked it to pause", by.operator)),
                     WishKind::Cancel => (EventKind::CancelRequested, format!("{} asked it to cancel", by.operator)),
                 };
-                Ok(changed(next, now, event, Some(by), text))
+                Ok(self.changed(next, now, event, Some(by), text))
             }
             (RunState::Paused { at, by: first }, WishKind::Pause) => Ok(Applied::Already(format!(
                 "run {} is paused already: {} did it {} ago",
@@ -307,7 +393,7 @@ impl Run {
             (RunState::Queued { .. }, WishKind::Pause) => {
                 next.state = RunState::Paused { at: now, by: by.clone() };
                 let text = format!("{} paused it before it started", by.operator);
-                Ok(changed(next, now, EventKind::Paused, Some(by), text))
+                Ok(self.changed(next, now, EventKind::Paused, Some(by), text))
             }
             // No process holds it (or none that could still write): it ends at once.
             (
@@ -319,7 +405,7 @@ impl Run {
             ) => {
                 next.state = RunState::Cancelled { at: now, by: by.clone() };
                 let text = format!("{} cancelled it while it was {}", by.operator, self.standing(now));
-                Ok(changed(next, now, EventKind::Cancelled, Some(by), text))
+                Ok(self.changed(next, now, EventKind::Cancelled, Some(by), text))
             }
             (RunState::Interrupted { .. }, WishKind::Pause) => Ok(Applied::Already(format!(
                 "run {} stands still already: {}",
@@ -363,7 +449,7 @@ impl Run {
         } else {
             (EventKind::Resumed, format!("{} resumed it; it was {standing}", by.operator))
         };
-        Ok(changed(next, now, kind, Some(by), text))
+        Ok(self.changed(next, now, kind, Some(by), text))
     }
 
     fn is_lost(&self, now: Timestamp) -> bool {
@@ -384,6 +470,12 @@ impl Run {
         Refusal::Fenced { run: self.id.short(), attempt, current: self.attempt, word: self.standing(now).word() }
     }
 
+    fn changed(&self, mut next: Self, now: Timestamp, kind: EventKind, by: Option<Actor>, text: String) -> Applied {
+        next.updated_at = self.next_update(now);
+        let event = Event { at: now, attempt: next.attempt, kind, by, text };
+        Applied::Changed(Box::new(next), event)
+    }
+
     fn ended(&self, verb: &'static str, now: Timestamp) -> Refusal {
         let standing = self.standing(now);
         let hint = match (standing, verb) {
@@ -395,10 +487,4 @@ impl Run {
         };
         Refusal::Ended { run: self.id.short(), word: standing.word(), at: self.ended_at().unwrap_or(now), verb, hint }
     }
-}
-
-fn changed(mut run: Run, now: Timestamp, kind: EventKind, by: Option<Actor>, text: String) -> Applied {
-    run.updated_at = now;
-    let event = Event { at: now, attempt: run.attempt, kind, by, text };
-    Applied::Changed(Box::new(run), event)
 }

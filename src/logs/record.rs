@@ -52,28 +52,49 @@ pub fn push_prefix(out: &mut Vec<u8>, time: Timestamp, stream: Stream, partial: 
     out.extend_from_slice(if partial { b" P " } else { b" F " });
 }
 
+/// What a record says of itself apart from its time: enough to tell which records are pieces of one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Where it came from.
+    pub stream: Stream,
+    /// Whether the line goes on in the next record of the same stream.
+    pub partial: bool,
+}
+
+impl Head {
+    /// Of a record, or of its first [`PREFIX`] bytes; `None` for bytes that are none (a file damaged by a full disk).
+    #[must_use]
+    pub fn of(record: &[u8]) -> Option<Self> {
+        let prefix = record.get(..PREFIX)?;
+        let stream = match &prefix[24..32] {
+            b" stdout " => Stream::Stdout,
+            b" stderr " => Stream::Stderr,
+            b" system " => Stream::System,
+            _ => return None,
+        };
+        let partial = match &prefix[32..] {
+            b"P " => true,
+            b"F " => false,
+            _ => return None,
+        };
+        Some(Self { stream, partial })
+    }
+
+    /// Whether it continues the line of the record directly before it. A record of another stream in between ends that line, as
+    /// it does on a terminal.
+    #[must_use]
+    pub fn continues(self, previous: Option<Self>) -> bool {
+        previous.is_some_and(|previous| previous.partial && previous.stream == self.stream)
+    }
+}
+
 /// Reads one record without its newline; `None` for bytes that are none (a file damaged by a full disk).
 #[must_use]
 pub fn parse(record: &[u8]) -> Option<Record<'_>> {
-    let (prefix, text) = record.split_at_checked(PREFIX)?;
+    let Head { stream, partial } = Head::of(record)?;
+    let (prefix, text) = record.split_at(PREFIX);
     let time = std::str::from_utf8(&prefix[..24]).ok()?.parse::<chrono::DateTime<chrono::Utc>>().ok()?;
-    let stream = match &prefix[25..31] {
-        b"stdout" => Stream::Stdout,
-        b"stderr" => Stream::Stderr,
-        b"system" => Stream::System,
-        _ => return None,
-    };
-    let partial = match prefix[32] {
-        b'P' => true,
-        b'F' => false,
-        _ => return None,
-    };
-    (prefix[24] == b' ' && prefix[31] == b' ' && prefix[33] == b' ').then_some(Record {
-        time: time.into(),
-        stream,
-        partial,
-        text,
-    })
+    Some(Record { time: time.into(), stream, partial, text })
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
 //! Everything that is tested from outside: real files, processes, terminals and databases. One binary, to link once.
 
+mod catalog;
+mod ledger;
 mod support;

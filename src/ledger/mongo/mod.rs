@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::*;
+use super::{
+    Acted, Action, Beat, BeatReply, Event, Histories, LedgerError, LedgerReader, LedgerWriter, LogChunk, LogPosition,
+    NewPassport, NewRun, Passport, Run, RunId, RunQuery, Seen, Timestamp,
+};
 
 pub(super) struct MongoReader;
 pub(super) struct MongoWriter;

@@ -1,0 +1,187 @@
+//! `stopover run NAME`: launches a migration and, if asked to, stays to watch it.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use color_eyre::Result;
+
+use crate::catalog::{Entry, MigrationId};
+use crate::launch::{self, Request};
+use crate::ledger::{LedgerError, LedgerReader, LedgerWriter, Passport, Run, RunId, RunState, Seen, Standing};
+
+use super::context::histories_of;
+use super::{Context, Exit, UserError};
+
+/// Arguments of `stopover run`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The migration's name
+    #[arg(value_name = "NAME")]
+    migration: String,
+    /// Run it again from the start, although it is applied
+    #[arg(long)]
+    rerun: bool,
+    /// Run it although what it requires is not applied; recorded with the run
+    #[arg(long)]
+    force: bool,
+    /// A param of the manifest
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parse_param)]
+    params: Vec<(String, String)>,
+    #[command(flatten)]
+    confirm: Confirm,
+    #[command(flatten)]
+    after: After,
+}
+
+/// How a launch in a protected environment is confirmed.
+#[derive(clap::Args)]
+pub struct Confirm {
+    /// In a protected environment: the migration's name once more, in place of typing it at the prompt
+    #[arg(long = "confirm", value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// What to do once the run is launched.
+#[derive(clap::Args)]
+pub struct After {
+    /// Wait for the end; the exit status is the run's outcome
+    #[arg(long)]
+    wait: bool,
+    /// Show the log until the end; the exit status is the run's outcome
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// `KEY=VALUE`
+pub fn parse_param(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        // The text may be a secret typed without its name: it is not repeated.
+        _ => Err("a param is given as KEY=VALUE".to_owned()),
+    }
+}
+
+/// Launches, and prints the run's id.
+pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let id = MigrationId::new(args.migration).map_err(UserError::Usage)?;
+    let catalog = context.catalog();
+    let ledger = context.writer().await?;
+    let passport = launch::check_environment(&*ledger, &context.config).await?;
+    let requires: &[MigrationId] = match catalog.entry(&id) {
+        Some(Entry::Ready(migration)) => &migration.requires,
+        _ => &[],
+    };
+    let seen = histories_of(&*ledger, std::iter::once(&id).chain(requires)).await?;
+    let request = Request { migration: id.clone(), rerun: args.rerun, force: args.force, params: args.params };
+    let plan = launch::plan(&catalog, &seen.value, seen.now, &context.config, &request)?;
+    confirm(&passport, &id, &args.confirm)?;
+    let run = launch::launch(&*ledger, &context.config, plan).await?;
+    announce(&run)?;
+    args.after.finish(context, ledger, &run).await
+}
+
+/// In a protected environment, asks for the migration's name, or takes it from `--confirm`.
+pub fn confirm(passport: &Passport, migration: &MigrationId, given: &Confirm) -> Result<()> {
+    if !passport.protected {
+        return Ok(());
+    }
+    let typed = match &given.name {
+        Some(name) => name.clone(),
+        None if std::io::stdin().is_terminal() => {
+            eprint!("{} is a protected environment. Type the migration's name to go on: ", passport.environment);
+            std::io::stderr().flush()?;
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line)?;
+            line
+        }
+        None => {
+            return Err(UserError::Refused(format!(
+                "{} is a protected environment: confirm with `--confirm {migration}`",
+                passport.environment
+            ))
+            .into());
+        }
+    };
+    if typed.trim() != migration.as_str() {
+        return Err(UserError::Refused(format!(
+            "not confirmed: the name typed is not `{migration}`; nothing was launched"
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// The id alone on the first line of standard output, for scripts; what to do next on standard error, for people.
+pub fn announce(run: &Run) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{}", run.id)?;
+    stdout.flush()?;
+    eprintln!("{} runs on its own now, attempt {}. Follow it with", run.migration, run.attempt);
+    eprintln!("  stopover logs {} -f", run.id.short());
+    eprintln!("  stopover show {}", run.migration);
+    Ok(())
+}
+
+impl After {
+    /// Stays for the run's end if asked to.
+    pub async fn finish(&self, context: &Context, ledger: Arc<dyn LedgerWriter>, run: &Run) -> Result<Exit> {
+        if !self.wait && !self.follow {
+            return Ok(Exit::Fine);
+        }
+        let watch = async {
+            if self.follow {
+                super::logs::follow(context, ledger.clone(), run).await?;
+            }
+            settle(&*ledger, run.id).await
+        };
+        let settled = tokio::select! {
+            settled = watch => settled?,
+            _ = tokio::signal::ctrl_c() => {
+                eprintln!("\nno longer watching; run {} goes on", run.id.short());
+                return Ok(Exit::StandsStill);
+            }
+        };
+        Ok(report(&settled))
+    }
+}
+
+/// Waits until the run stands still or is lost. A ledger that is away for a while is waited for.
+pub async fn settle<L: LedgerReader + ?Sized>(ledger: &L, id: RunId) -> Result<Seen<Run>> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match ledger.run(id).await {
+            Ok(Seen { now, value: Some(run) }) => {
+                if !run.standing(now).is_live() {
+                    return Ok(Seen { now, value: run });
+                }
+            }
+            Ok(Seen { value: None, .. }) => return Err(LedgerError::NoSuchRun(id).into()),
+            Err(error) if error.is_transient() => eprintln!("waiting: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+fn report(settled: &Seen<Run>) -> Exit {
+    let run = &settled.value;
+    let standing = run.standing(settled.now);
+    let reason = run.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    eprintln!("{} {standing}{reason}", run.migration);
+    if let RunState::Failed { failure, .. } = &run.state {
+        for line in &failure.last_lines {
+            eprintln!("  | {line}");
+        }
+    }
+    if standing.is_resumable() {
+        eprintln!("`stopover resume {}` continues it", run.id.short());
+    }
+    match standing {
+        Standing::Succeeded => Exit::Fine,
+        Standing::Failed => Exit::Failed,
+        Standing::Cancelled => Exit::Cancelled,
+        _ => Exit::StandsStill,
+    }
+}

@@ -1,0 +1,163 @@
+//! `stopover show NAME`: one migration, its runs and what happened to them.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use color_eyre::Result;
+use serde::Serialize;
+
+use crate::catalog::{Entry, Migration, MigrationId, ParamKind};
+use crate::ledger::{Event, History, MigrationState, Run, RunQuery, Seen};
+use crate::time::Timestamp;
+
+use super::context::histories_of;
+use super::json::{self, MigrationView, RunView, command_line, shell_words};
+use super::list::{ago, took};
+use super::{Context, Exit, UserError};
+
+/// Arguments of `stopover show`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The migration's name
+    migration: String,
+    /// One JSON object: the migration as in `list`, with `runs` and their `events`
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    migration: MigrationView<'a>,
+    runs: Vec<RunView<'a>>,
+}
+
+/// Prints the migration.
+pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let id = MigrationId::new(args.migration).map_err(UserError::Usage)?;
+    let catalog = context.catalog();
+    let ledger = context.reader().await?;
+    let Seen { now, value: runs } = ledger.runs(RunQuery { migration: Some(id.clone()), limit: None }).await?;
+    let entry = catalog.entry(&id);
+    if entry.is_none() && runs.is_empty() {
+        return Err(UserError::Refused(format!(
+            "there is no migration `{id}`, neither in the catalog nor in the ledger; `stopover list` shows all"
+        ))
+        .into());
+    }
+    let mut events = Vec::with_capacity(runs.len());
+    for run in &runs {
+        events.push(ledger.events(run.id).await?);
+    }
+    let mut history = History::default();
+    for run in runs.iter().cloned() {
+        history.absorb(run);
+    }
+    if args.json {
+        let migration = MigrationView::new(&id, entry, Some(&history), now);
+        let runs = runs.iter().zip(&events).map(|(run, events)| RunView::new(run, now).with_events(events)).collect();
+        json::print(&Shown { migration, runs })?;
+        return Ok(Exit::Fine);
+    }
+    let mut text = format!("{id}  {}\n", MigrationState::of(entry, Some(&history), now));
+    match entry {
+        Some(Entry::Ready(migration)) => {
+            let requires = histories_of(&*ledger, &migration.requires).await?;
+            let states: Vec<_> = migration
+                .requires
+                .iter()
+                .map(|required| {
+                    format!(
+                        "{required} ({})",
+                        MigrationState::of(catalog.entry(required), requires.value.get(required), now)
+                    )
+                })
+                .collect();
+            describe(&mut text, migration, &states)?;
+        }
+        Some(Entry::Broken(broken)) => {
+            for problem in &broken.problems {
+                writeln!(text, "  {problem}")?;
+            }
+        }
+        None => text.push_str("  not in this image's catalog\n"),
+    }
+    for (run, events) in runs.iter().zip(&events) {
+        describe_run(&mut text, run, events, now)?;
+    }
+    if runs.is_empty() {
+        writeln!(text, "\nnever run; `stopover run {id}` launches it")?;
+    }
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(Exit::Fine)
+}
+
+fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Result<()> {
+    let mut line =
+        |name: &str, value: &str| if value.is_empty() { Ok(()) } else { writeln!(text, "  {name:<12} {value}") };
+    line("", &migration.description)?;
+    line("owner", migration.owner.as_deref().unwrap_or_default())?;
+    line("tags", &migration.tags.join(", "))?;
+    line("file", &migration.file.display().to_string())?;
+    line("checksum", migration.checksum.as_str())?;
+    line("runs", &command_line(&migration.work))?;
+    line("requires", &requires.join(", "))?;
+    line("needs", if migration.needs_mongodb { "mongodb" } else { "" })?;
+    line("timeout", &migration.timeout.map(crate::time::short_duration).unwrap_or_default())?;
+    for param in &migration.params {
+        let kind = match &param.kind {
+            ParamKind::String => "string".to_owned(),
+            ParamKind::Integer => "integer".to_owned(),
+            ParamKind::Boolean => "boolean".to_owned(),
+            ParamKind::Choice(choices) => choices.join(" | "),
+        };
+        let default = match (&param.default, param.required) {
+            (Some(value), _) => format!(", default {}", value.display()),
+            (None, true) => ", required".to_owned(),
+            (None, false) => String::new(),
+        };
+        let secret = if param.secret { ", secret" } else { "" };
+        line("param", &format!("{} ({kind}{default}{secret}) {}", param.name, param.description))?;
+    }
+    Ok(())
+}
+
+fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) -> Result<()> {
+    writeln!(
+        text,
+        "\nrun {}  {}  attempt {}  launched {} by {}{}",
+        run.id,
+        run.standing(now),
+        run.attempt,
+        ago(run.created_at, now),
+        run.launch.by.operator,
+        took(run, now).map(|took| format!(", took {took}")).unwrap_or_default(),
+    )?;
+    writeln!(text, "  command      {}", shell_words(&run.launch.command))?;
+    for param in &run.launch.params {
+        writeln!(text, "  param        {}={}", param.name, param.value)?;
+    }
+    let progress = &run.progress;
+    if let Some(done) = progress.done {
+        let total = progress.total.map(|total| format!(" of {total}")).unwrap_or_default();
+        writeln!(text, "  done         {done}{total}")?;
+    }
+    if let Some(remaining) = &progress.remaining {
+        writeln!(text, "  remaining    {}", remaining.count)?;
+    }
+    if let Some(checkpoint) = &run.checkpoint {
+        writeln!(text, "  checkpoint   {}", checkpoint.as_json())?;
+    }
+    for warning in &progress.warnings {
+        writeln!(text, "  warning      {warning}")?;
+    }
+    for event in events {
+        writeln!(text, "  {}  {}", event.at, event.text)?;
+    }
+    if let crate::ledger::RunState::Failed { failure, .. } = &run.state {
+        for line in &failure.last_lines {
+            writeln!(text, "    | {line}")?;
+        }
+    }
+    Ok(())
+}

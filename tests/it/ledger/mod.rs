@@ -1,0 +1,143 @@
+//! The ledger, on real stores.
+
+mod contract;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stopover::catalog::{Checksum, MigrationId};
+use stopover::ledger::{
+    Acted, Action, Beat, Launch, LaunchParam, LedgerAddress, LedgerError, LedgerReader, LedgerWriter, NewRun, Outcome,
+    Progress, Run, RunId, Worker, open_reader, open_writer,
+};
+use stopover::place::{Actor, Place};
+use stopover::process::ProcessIdentity;
+use tempfile::TempDir;
+
+/// Long enough that no test outlives it by accident.
+const LEASE: Duration = Duration::from_secs(60);
+/// Short enough to wait for its end.
+const BRIEF: Duration = Duration::from_millis(50);
+
+/// Where a test's ledger lives; gone when it is dropped.
+enum Home {
+    Sqlite(TempDir),
+}
+
+impl Home {
+    fn sqlite() -> Self {
+        Self::Sqlite(TempDir::new().unwrap())
+    }
+
+    fn address(&self) -> LedgerAddress {
+        match self {
+            Self::Sqlite(directory) => LedgerAddress::Sqlite(directory.path().join("state/ledger.db")),
+        }
+    }
+
+    async fn reader(&self) -> Arc<dyn LedgerReader> {
+        open_reader(&self.address()).await.unwrap()
+    }
+
+    async fn writer(&self) -> Arc<dyn LedgerWriter> {
+        open_writer(&self.address()).await.unwrap()
+    }
+
+    /// Makes the ledger look as if a later version had upgraded it.
+    async fn make_newer(&self) {
+        match (self, self.address()) {
+            (Self::Sqlite(_), LedgerAddress::Sqlite(path)) => {
+                rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+            }
+            _ => unreachable!(),
+        }
+    }
+}
+
+fn migration(name: &str) -> MigrationId {
+    MigrationId::new(name).unwrap()
+}
+
+fn checksum(digit: char) -> Checksum {
+    serde_json::from_value(digit.to_string().repeat(64).into()).unwrap()
+}
+
+fn place(pod: &str) -> Place {
+    Place {
+        pod: pod.to_owned(),
+        namespace: Some("payments".to_owned()),
+        node: None,
+        image: Some("payments:7f3a".to_owned()),
+        version: "0.1.0".to_owned(),
+    }
+}
+
+fn actor(operator: &str) -> Actor {
+    Actor { operator: operator.to_owned(), place: place("console-1") }
+}
+
+fn worker(pid: i32) -> Worker {
+    Worker { place: place("worker-1"), process: ProcessIdentity { pid, start_ticks: 1_000 } }
+}
+
+fn launch_of(name: &str, lease: Duration) -> NewRun {
+    NewRun {
+        id: RunId::generate(),
+        migration: migration(name),
+        launch: Launch {
+            by: actor("ana"),
+            rerun: false,
+            forced: false,
+            // What a query language could mistake for its own.
+            command: vec!["sh".to_owned(), "-c".to_owned(), "$HOME/run $$NOW".to_owned()],
+            params: vec![LaunchParam { name: "region.$a".to_owned(), value: "$set".to_owned(), secret: false }],
+            checksum: checksum('a'),
+        },
+        lease,
+    }
+}
+
+fn beat(done: i64, lease: Duration) -> Beat {
+    let progress = Progress { done: Some(done), message: Some("$done of $$ROOT".to_owned()), ..Progress::default() };
+    Beat { progress, checkpoint: None, lease }
+}
+
+/// What an operator or worker does, in one line each.
+struct Hand(Arc<dyn LedgerWriter>);
+
+impl Hand {
+    async fn launch(&self, name: &str) -> Run {
+        self.0.open(launch_of(name, LEASE)).await.unwrap()
+    }
+
+    async fn claim(&self, run: &Run, lease: Duration) -> Run {
+        self.change(run, Action::Claim { attempt: run.attempt, worker: worker(7), lease }).await
+    }
+
+    async fn launch_and_claim(&self, name: &str) -> Run {
+        let run = self.launch(name).await;
+        self.claim(&run, LEASE).await
+    }
+
+    async fn finish(&self, run: &Run, outcome: Outcome) -> Run {
+        self.change(run, Action::Finish { attempt: run.attempt, outcome }).await
+    }
+
+    async fn change(&self, run: &Run, action: Action) -> Run {
+        match self.0.act(run.id, action.clone()).await.unwrap() {
+            Acted::Changed(run) => *run,
+            Acted::Already(sentence) => panic!("{action:?} changed nothing: {sentence}"),
+        }
+    }
+
+    async fn already(&self, run: &Run, action: Action) -> String {
+        match self.0.act(run.id, action.clone()).await.unwrap() {
+            Acted::Already(sentence) => sentence,
+            Acted::Changed(run) => panic!("{action:?} changed {run:?}"),
+        }
+    }
+
+    async fn refused(&self, run: &Run, action: Action) -> LedgerError {
+        self.0.act(run.id, action).await.expect_err("it must be refused")
+    }
+}
