@@ -166,7 +166,7 @@ impl App {
             focus: Pane::default(),
             zoomed: false,
             detail: Detail::default(),
-            log: LogPane { follow: true, ..LogPane::default() },
+            log: LogPane::default(),
             prompt: None,
             dialog: None,
             help: None,

@@ -11,19 +11,27 @@
 //!
 //! The console owns nothing: closing it, or losing it, never touches a run.
 
+mod access;
+mod actions;
 pub mod app;
 pub mod clock;
 pub mod dialog;
 pub mod effect;
+mod feed;
 pub mod filter;
 pub mod form;
+mod inspector;
 pub mod keymap;
 pub mod link;
 pub mod log_pane;
+mod log_reader;
 pub mod message;
+mod runtime;
 pub mod table;
+pub mod terminal;
 mod theme;
 pub mod ui;
 pub mod update;
 
+pub use runtime::run;
 pub use theme::{Appearance, ColourDepth};

@@ -2,7 +2,7 @@
 
 use crossterm::event::KeyEvent;
 
-use super::{act, keys};
+use super::keys;
 use crate::console::app::{App, Tone};
 use crate::console::dialog::{Dialog, LaunchDialog};
 use crate::console::effect::Effect;
@@ -110,4 +110,3 @@ fn stamping(app: &App, form: &Form) -> Result<Effect, String> {
     let protected = value("protected").ok_or("Say whether it is protected: left and right choose.")? == "yes";
     Ok(Effect::Stamp(Box::new(NewPassport { environment, protected, by: app.config.actor.clone(), restamp: false })))
 }
-
