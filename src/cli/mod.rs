@@ -10,6 +10,7 @@ mod init;
 mod json;
 mod list;
 mod logs;
+mod paint;
 mod resume;
 mod run;
 mod runs;
@@ -70,6 +71,8 @@ enum Verb {
     Show(show::Args),
     /// List runs, newest first
     Runs(runs::Args),
+    /// Print the log of a run, from any pod
+    Logs(logs::Args),
     /// Launch a migration as a detached worker; prints the run's id
     Run(run::Args),
     /// Continue a run that is paused, interrupted, failed or lost, from its checkpoint
@@ -123,6 +126,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,
             Verb::Runs(args) => runs::run(&context, args).await,
+            Verb::Logs(args) => logs::run(&context, args).await,
             Verb::Run(args) => run::run(&context, args).await,
             Verb::Resume(args) => resume::run(&context, args).await,
             Verb::Pause(args) => control::run(&context, WishKind::Pause, args).await,

@@ -367,9 +367,8 @@ async fn runs_are_listed_newest_first(home: Home) {
         ids.insert(0, run.id);
     }
     let other = hand.launch("b").await;
-    let list = async |query| -> Vec<RunId> {
-        hand.0.runs(query).await.unwrap().value.into_iter().map(|run| run.id).collect()
-    };
+    let list =
+        async |query| -> Vec<RunId> { hand.0.runs(query).await.unwrap().value.into_iter().map(|run| run.id).collect() };
     assert_eq!(list(RunQuery { migration: Some(migration("a")), limit: None }).await, ids);
     assert_eq!(list(RunQuery { migration: Some(migration("a")), limit: Some(2) }).await, ids[..2]);
     assert_eq!(list(RunQuery { migration: None, limit: Some(2) }).await, [other.id, ids[0]]);
@@ -393,7 +392,8 @@ async fn a_log_comes_back_in_order_and_in_pages(home: Home) {
     let writer = home.writer().await;
     let run = RunId::generate();
     let chunk = |attempt, offset, bytes: &[u8]| LogChunk { run, attempt, offset, bytes: bytes.to_vec() };
-    let chunks = [chunk(1, 0, b"one\n"), chunk(1, 4, b"\xff\x00\n"), chunk(1, 1 << 40, b"far\n"), chunk(2, 0, b"two\n")];
+    let chunks =
+        [chunk(1, 0, b"one\n"), chunk(1, 4, b"\xff\x00\n"), chunk(1, 1 << 40, b"far\n"), chunk(2, 0, b"two\n")];
     for index in [3, 1, 0, 2] {
         writer.archive(chunks[index].clone()).await.unwrap();
     }

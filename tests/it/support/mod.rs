@@ -1,5 +1,7 @@
 //! What all tests share.
 
+pub mod scene;
+
 use std::time::{Duration, Instant};
 
 /// Waits until `probe` answers, looking every 20 ms; fails with `what` when it has not within `within`.
