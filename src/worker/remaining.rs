@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_count_that_does_not_fall_for_a_minute_is_stalled_until_it_falls() {
         let mut falling = Falling::after(None);
-        let at = |seconds| Timestamp::from_millis(seconds * 1000);
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
         assert_eq!(falling.note(50, at(0)).stalled_since, None);
         assert_eq!(falling.note(40, at(10)).stalled_since, None);
         assert_eq!(falling.note(45, at(69)).stalled_since, None);
