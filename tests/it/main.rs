@@ -5,6 +5,6 @@
 mod catalog;
 mod cli;
 mod ledger;
-mod readme;
 mod logs;
+mod readme;
 mod support;
