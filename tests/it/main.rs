@@ -6,4 +6,5 @@ mod catalog;
 mod cli;
 mod ledger;
 mod readme;
+mod logs;
 mod support;
