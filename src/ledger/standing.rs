@@ -173,3 +173,6 @@ impl std::fmt::Display for MigrationState {
         f.pad(self.word())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The ledger, on real stores.
 
 mod contract;
+mod mongo;
+mod race;
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
