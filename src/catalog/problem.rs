@@ -61,9 +61,18 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// A problem at a place in this file.
+    /// A problem at a place in this file; one behind its end (something is missing there) is shown at its end.
     pub fn problem(&self, at: Position, message: impl AsRef<str>, remedy: impl AsRef<str>) -> Problem {
+        let at = at.min(self.end());
         Problem { position: Some(at), text: self.line(at.0), ..Problem::of_file(self.file, message, remedy) }
+    }
+
+    /// The place behind the last character of the last line.
+    fn end(&self) -> Position {
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let lines = narrow(self.text.lines().count());
+        let last = self.text.lines().next_back().unwrap_or_default();
+        (lines.max(1), narrow(last.chars().count()) + 1)
     }
 
     /// A line that may be shown. One that may hold the default of a secret param is not repeated; whether it does cannot be

@@ -8,8 +8,10 @@ mod doctor;
 pub mod exit;
 mod init;
 mod json;
+mod lint;
 mod list;
 mod logs;
+mod new;
 mod paint;
 mod resume;
 mod run;
@@ -85,6 +87,10 @@ enum Verb {
     Init(init::Args),
     /// Check everything here that a run depends on, and explain every unfinished run
     Doctor(doctor::Args),
+    /// Check every file of the catalog; fails if there is a problem
+    Lint(lint::Args),
+    /// Begin a migration: write a script or manifest that runs at once
+    New(new::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -133,6 +139,8 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Cancel(args) => control::run(&context, WishKind::Cancel, args).await,
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
+            Verb::Lint(args) => lint::run(&context, args).await,
+            Verb::New(args) => new::run(&context, args).await,
             Verb::Completions(_) => unreachable!("handled before the configuration is read"),
         }
     })
