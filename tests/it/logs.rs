@@ -23,7 +23,7 @@ use stopover::time::Timestamp;
 use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
 
-const LEASE: Duration = Duration::from_secs(600);
+const LEASE: Duration = Duration::from_mins(10);
 
 /// A run with its ledger and state directory; its worker is played by the test.
 struct Story {
@@ -401,6 +401,8 @@ async fn a_ledger_that_cannot_be_read_does_not_hide_the_file() {
     let path = story.scene.state().join("ledger.db");
     let ledger = open_reader(&LedgerAddress::Sqlite(path.clone())).await.unwrap();
     fs::write(path.with_extension("broken"), b"not a database".repeat(1_000)).unwrap();
+    fs::remove_file(path.with_extension("db-wal")).unwrap();
+    fs::remove_file(path.with_extension("db-shm")).unwrap();
     fs::rename(path.with_extension("broken"), path).unwrap();
     assert!(ledger.run(story.run.id).await.is_err());
     let mut reader = LogReader::open(&story.state(), ledger, &story.run).await.unwrap();
