@@ -2,21 +2,27 @@
 
 pub mod attach;
 mod completions;
+mod console;
 pub mod context;
 mod control;
+mod detach;
 mod doctor;
 pub mod exit;
+mod guard;
 mod init;
 mod json;
+mod lint;
 mod list;
 mod logs;
+mod new;
+mod paint;
 mod resume;
 mod run;
 mod runs;
 mod show;
 mod table;
+mod worker;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +30,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use color_eyre::{Report, Result};
 
 use crate::config::{Config, Flags};
+use crate::launch;
 use crate::ledger::WishKind;
 
 pub use context::Context;
@@ -37,6 +44,8 @@ pub use exit::{Exit, UserError};
 struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(flatten)]
+    console: console::Args,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -63,13 +72,15 @@ struct Global {
 #[derive(Subcommand)]
 enum Verb {
     /// Open the console (what `stopover` alone does)
-    Console,
+    Console(console::Args),
     /// List every migration with its state
     List(list::Args),
     /// Show one migration: what it is, its state, its runs and their events
     Show(show::Args),
     /// List runs, newest first
     Runs(runs::Args),
+    /// Print the log of a run, from any pod
+    Logs(logs::Args),
     /// Launch a migration as a detached worker; prints the run's id
     Run(run::Args),
     /// Continue a run that is paused, interrupted, failed or lost, from its checkpoint
@@ -82,8 +93,18 @@ enum Verb {
     Init(init::Args),
     /// Check everything here that a run depends on, and explain every unfinished run
     Doctor(doctor::Args),
+    /// Check every file of the catalog; fails if there is a problem
+    Lint(lint::Args),
+    /// Begin a migration: write a script or manifest that runs at once
+    New(new::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
+    #[command(name = launch::HELPER_VERB, hide = true)]
+    Detach(worker::Args),
+    #[command(name = launch::WORKER_VERB, hide = true)]
+    Worker(worker::Args),
+    #[command(name = crate::worker::guard::VERB, hide = true)]
+    Guard,
 }
 
 /// Runs the program and says how it ended.
@@ -108,28 +129,37 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let Global { catalog, state_dir, ledger, operator, read_only } = cli.global;
     let verb = match cli.verb {
         Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), &args),
+        Some(Verb::Guard) => return guard::run(),
         Some(verb) => verb,
-        None => Verb::Console,
+        None => Verb::Console(cli.console),
     };
     let config = Config::load(Flags { catalog, state_dir, ledger, operator, read_only })?;
-    if matches!(verb, Verb::Console) && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        return Ok(attach::explain());
-    }
+    // The detached roles come before the runtime: what they do to their process must happen while it has a single thread.
+    let verb = match verb {
+        Verb::Detach(args) => return detach::run(&config, &args),
+        Verb::Worker(args) => return worker::run(&config, &args),
+        Verb::Console(args) => return console::run(config, &args),
+        verb => verb,
+    };
     let context = Context { config };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match verb {
-            Verb::Console => unreachable!("wired when the console is there"),
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,
             Verb::Runs(args) => runs::run(&context, args).await,
+            Verb::Logs(args) => logs::run(&context, args).await,
             Verb::Run(args) => run::run(&context, args).await,
             Verb::Resume(args) => resume::run(&context, args).await,
             Verb::Pause(args) => control::run(&context, WishKind::Pause, args).await,
             Verb::Cancel(args) => control::run(&context, WishKind::Cancel, args).await,
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
-            Verb::Completions(_) => unreachable!("handled before the configuration is read"),
+            Verb::Lint(args) => lint::run(&context, args).await,
+            Verb::New(args) => new::run(&context, args).await,
+            Verb::Console(_) | Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => {
+                unreachable!("handled above")
+            }
         }
     })
 }

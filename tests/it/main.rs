@@ -5,4 +5,6 @@
 mod catalog;
 mod cli;
 mod ledger;
+mod logs;
+mod readme;
 mod support;

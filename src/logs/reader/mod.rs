@@ -126,12 +126,14 @@ impl LogReader {
         self.origin.clone()
     }
 
-    /// Looks for growth and indexes it (off the async threads). A file that shrank or was replaced is indexed anew.
+    /// Looks for growth and indexes it (off the async threads). A file that shrank or was replaced is indexed anew, and so is an
+    /// archive that a flood of lines has grown out of: there may be fewer lines than before.
     ///
     /// # Errors
     /// See [`LogError`].
     pub async fn refresh(&mut self) -> Result<Extent, LogError> {
         if let Some((ledger, run)) = self.archive.clone() {
+            self.read(Log::make_room).await?;
             while self.fetch(&*ledger, run).await? {}
         }
         self.read(Log::refresh).await
@@ -188,7 +190,13 @@ impl LogReader {
         let Some(from) = self.read(|log| Ok(log.archived_up_to())).await? else { return Ok(false) };
         let chunks = ledger.log(run, from, open::CHUNKS).await?;
         let is_empty = chunks.is_empty();
-        self.read(move |log| chunks.iter().try_for_each(|chunk| log.append(chunk))).await?;
+        self.read(move |log| {
+            if chunks.is_empty() {
+                log.caught_up();
+            }
+            chunks.iter().try_for_each(|chunk| log.append(chunk))
+        })
+        .await?;
         Ok(!is_empty)
     }
 

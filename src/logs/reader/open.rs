@@ -30,7 +30,7 @@ pub(super) async fn open(state: &StateDir, ledger: Arc<dyn LedgerReader>, run: &
         };
         (Source { spool, file: Some(here.file()) }, origin, None)
     } else {
-        let spool = Spool::new(state).map_err(LogError::Spool)?;
+        let spool = here.spool()?;
         (Source { spool: Some(spool), file: None }, Origin::Archive, Some((Arc::clone(&ledger), run.id)))
     };
     Ok(LogReader { log: Arc::new(Mutex::new(Log::new(source))), origin, archive })
@@ -46,6 +46,10 @@ struct Here<'a> {
 impl Here<'_> {
     fn file(&self) -> LocalFile {
         LocalFile::new(self.state.run_log(self.run.id))
+    }
+
+    fn spool(&self) -> Result<Spool, LogError> {
+        Spool::new(self.state, self.run.attempt, &self.run.place().pod).map_err(LogError::Spool)
     }
 
     /// The file by itself, indexed.
@@ -94,7 +98,7 @@ impl Here<'_> {
         let mut earlier = Earlier {
             current: self.run.attempt,
             file: self.file_log().await?,
-            spool: Spool::new(self.state).map_err(LogError::Spool)?,
+            spool: self.spool()?,
             is_complete: false,
         };
         while !earlier.is_complete {

@@ -11,20 +11,31 @@ use crate::ledger::{LogChunk, LogPosition};
 use crate::logs::record::{self, Stream, push_prefix};
 use crate::time::Timestamp;
 
+/// Where every log begins.
+const START: LogPosition = LogPosition { attempt: 1, offset: 0 };
+
+/// A spool smaller than this is never emptied.
+const ALWAYS_KEPT: u64 = 64 << 20;
+
 /// The archived chunks of a log, one after another, with a record of [`Stream::System`] where the archive left something out.
 pub(super) struct Spool {
     file: File,
     length: u64,
     /// Where the next chunk starts if nothing is missing.
     next: LogPosition,
+    /// From here on it is worth fetching anew; unknown until it has caught up with the archive.
+    limit: Option<u64>,
+    /// The latest attempt and its pod: where to find what the archive left out.
+    latest: (u32, String),
 }
 
 impl Spool {
     /// An empty one, in the state directory, else in the temporary one, else (a read-only root) in memory.
-    pub(super) fn new(state: &StateDir) -> io::Result<Self> {
+    /// `attempt` and `pod` are the latest of the run.
+    pub(super) fn new(state: &StateDir, attempt: u32, pod: &str) -> io::Result<Self> {
         let in_memory = || rustix::fs::memfd_create("stopover-log", rustix::fs::MemfdFlags::CLOEXEC).map(File::from);
         let file = tempfile::tempfile_in(state.path()).or_else(|_| tempfile::tempfile()).or_else(|_| in_memory())?;
-        Ok(Self { file, length: 0, next: LogPosition { attempt: 1, offset: 0 } })
+        Ok(Self { file, length: 0, next: START, limit: None, latest: (attempt, pod.to_owned()) })
     }
 
     pub(super) fn file(&self) -> &File {
@@ -40,6 +51,21 @@ impl Spool {
         self.next
     }
 
+    /// Nothing more is in the archive for now.
+    pub(super) fn caught_up(&mut self) {
+        self.limit.get_or_insert(ALWAYS_KEPT.max(2 * self.length));
+    }
+
+    /// Empties it if it holds much more than the archive does, which removes what a flood of lines made old; `true` if it did.
+    pub(super) fn empty_if_full(&mut self) -> io::Result<bool> {
+        let is_full = self.limit.is_some_and(|limit| self.length >= limit);
+        if is_full {
+            self.file.set_len(0)?;
+            (self.length, self.next, self.limit) = (0, START, None);
+        }
+        Ok(is_full)
+    }
+
     /// Adds a chunk that starts at or after [`Self::next`]; an earlier one is there already.
     pub(super) fn append(&mut self, chunk: &LogChunk) -> io::Result<()> {
         let start = LogPosition { attempt: chunk.attempt, offset: chunk.offset };
@@ -49,7 +75,7 @@ impl Spool {
         let expected = if start.attempt == self.next.attempt { self.next.offset } else { 0 };
         let mut bytes = Vec::with_capacity(chunk.bytes.len() + 256);
         if start.offset > expected {
-            push_gap(&mut bytes, chunk, start.offset - expected);
+            self.push_gap(&mut bytes, chunk, start.offset - expected);
         }
         bytes.extend_from_slice(&chunk.bytes);
         if !bytes.ends_with(b"\n") {
@@ -60,23 +86,24 @@ impl Spool {
         self.next = LogPosition { offset: start.offset + chunk.bytes.len() as u64, ..start };
         Ok(())
     }
+
+    fn push_gap(&self, out: &mut Vec<u8>, before: &LogChunk, bytes: u64) {
+        let time = record::parse(first_record(before)).map_or(Timestamp::from_millis(0), |record| record.time);
+        push_prefix(out, time, Stream::System, false);
+        let size = size(bytes);
+        let pod = match &self.latest {
+            (attempt, pod) if *attempt == before.attempt => format!("pod {pod}"),
+            _ => format!("the pod of attempt {}", before.attempt),
+        };
+        let text = format!("... {size} left out of the archive; the log file in {pod} has them ...\n");
+        out.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// The first record of a chunk, without its newline.
 pub(super) fn first_record(chunk: &LogChunk) -> &[u8] {
     let end = memchr(b'\n', &chunk.bytes).unwrap_or(chunk.bytes.len());
     &chunk.bytes[..end]
-}
-
-fn push_gap(out: &mut Vec<u8>, before: &LogChunk, bytes: u64) {
-    let time = record::parse(first_record(before)).map_or(Timestamp::from_millis(0), |record| record.time);
-    push_prefix(out, time, Stream::System, false);
-    let text = format!(
-        "... {} left out of the archive; the log file in the pod of attempt {} has them ...\n",
-        size(bytes),
-        before.attempt
-    );
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes in at most three digits or so, for a person: `812 bytes`, `1.4 kB`, `12.4 MB`.
@@ -111,7 +138,7 @@ mod tests {
 
     fn spool(chunks: &[LogChunk]) -> Spool {
         let directory = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(&StateDir::new(directory.path())).unwrap();
+        let mut spool = Spool::new(&StateDir::new(directory.path()), 2, "stopover-7f9c").unwrap();
         for chunk in chunks {
             spool.append(chunk).unwrap();
         }
@@ -132,11 +159,29 @@ mod tests {
     fn a_gap_says_how_much_is_missing_and_where_it_is() {
         let first = chunk(1, 0, "one");
         let late = chunk(1, first.bytes.len() as u64 + 12_412_000, "two");
-        let text = text_of(&spool(&[first, late]));
+        let text = text_of(&spool(&[first, late, chunk(2, 812, "three")]));
+        let gaps: Vec<_> = text.lines().filter(|line| line.contains("left out")).collect();
         assert_eq!(
-            text.lines().nth(1).unwrap(),
-            "2025-11-24T16:00:00.000Z system F ... 12.4 MB left out of the archive; the log file in the pod of attempt 1 has them ..."
+            gaps,
+            [
+                "2025-11-24T16:00:00.000Z system F ... 12.4 MB left out of the archive; the log file in the pod of attempt 1 has them ...",
+                "2025-11-24T16:00:00.000Z system F ... 812 bytes left out of the archive; the log file in pod stopover-7f9c has them ...",
+            ]
         );
+    }
+
+    #[test]
+    fn a_spool_that_a_flood_has_filled_starts_anew() {
+        let mut spool = spool(&[]);
+        spool.caught_up();
+        let mut piece = chunk(1, 0, &"x".repeat(1 << 20));
+        while !spool.empty_if_full().unwrap() {
+            assert!(spool.len() < ALWAYS_KEPT);
+            spool.append(&piece).unwrap();
+            piece.offset = spool.next().offset;
+        }
+        assert_eq!((spool.len(), spool.next()), (0, START));
+        assert_eq!(spool.file().metadata().unwrap().len(), 0);
     }
 
     #[test]
