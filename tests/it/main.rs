@@ -8,3 +8,4 @@ mod ledger;
 mod logs;
 mod readme;
 mod support;
+mod worker;
