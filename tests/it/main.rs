@@ -5,6 +5,7 @@
 mod catalog;
 mod cli;
 mod ledger;
+mod logs;
 mod readme;
 mod support;
 mod worker;

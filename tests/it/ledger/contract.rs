@@ -61,7 +61,7 @@ async fn a_ledger_that_does_not_exist_is_empty(home: Home) {
     assert!(reader.events(RunId::generate()).await.unwrap().is_empty());
     assert!(reader.log(RunId::generate(), LogPosition::default(), 10).await.unwrap().is_empty());
     let apart = reader.now().await.unwrap().since(Timestamp::of_this_machine());
-    assert!(apart < Duration::from_secs(60));
+    assert!(apart < Duration::from_mins(1));
 }
 
 async fn a_reader_notices_that_the_ledger_came_into_being(home: Home) {
@@ -208,9 +208,9 @@ async fn a_paused_run_is_resumed_as_the_next_attempt(home: Home) {
     let paused = hand.finish(&run, Outcome::Stopped).await;
     assert!(matches!(paused.state, RunState::Paused { .. }));
 
-    let resumed = hand.change(&paused, Action::Resume { by: actor("ben"), lease: LEASE }).await;
+    let resumed = hand.change(&paused, Action::Resume { by: actor("ben"), lease: LEASE, content: None }).await;
     assert_eq!((resumed.id, resumed.attempt), (run.id, 2));
-    let again = hand.refused(&resumed, Action::Resume { by: actor("eva"), lease: LEASE }).await;
+    let again = hand.refused(&resumed, Action::Resume { by: actor("eva"), lease: LEASE, content: None }).await;
     assert!(matches!(again, LedgerError::Refused(Refusal::Live { .. })), "{again}");
     let running = hand.claim(&resumed, LEASE).await;
     assert_eq!((running.checkpoint.clone(), running.started_at), (checkpoint, run.started_at));
@@ -238,7 +238,7 @@ async fn a_cancelled_run_is_final(home: Home) {
     assert!(matches!(cancelled.state, RunState::Cancelled { .. }));
     for action in [
         Action::Claim { attempt: 1, worker: worker(7), lease: LEASE },
-        Action::Resume { by: actor("ana"), lease: LEASE },
+        Action::Resume { by: actor("ana"), lease: LEASE, content: None },
         Action::Stop { kind: WishKind::Pause, by: actor("ana") },
         Action::Finish { attempt: 1, outcome: Outcome::Succeeded },
     ] {
@@ -256,7 +256,7 @@ async fn a_lost_run_is_taken_over_and_its_old_worker_can_write_nothing(home: Hom
     let pause = hand.refused(&run, Action::Stop { kind: WishKind::Pause, by: actor("ana") }).await;
     assert!(matches!(pause, LedgerError::Refused(Refusal::Lost { .. })), "{pause}");
 
-    let taken = hand.change(&run, Action::Resume { by: actor("ben"), lease: LEASE }).await;
+    let taken = hand.change(&run, Action::Resume { by: actor("ben"), lease: LEASE, content: None }).await;
     let next = hand.claim(&taken, LEASE).await;
     for outcome in [Outcome::Succeeded, Outcome::Interrupted(Interruption::LeaseLost)] {
         let refusal = hand.refused(&run, Action::Finish { attempt: 1, outcome }).await;
@@ -293,7 +293,7 @@ async fn a_failed_run_is_resumed_unless_a_newer_one_exists(home: Home) {
     let failure = Failure { cause: FailureCause::Signal { signal: 9 }, last_lines: vec![] };
     let run = hand.launch_and_claim("a").await;
     let failed = hand.finish(&run, Outcome::Failed(failure.clone())).await;
-    let resume = Action::Resume { by: actor("ana"), lease: LEASE };
+    let resume = Action::Resume { by: actor("ana"), lease: LEASE, content: None };
     let resumed = hand.change(&failed, resume.clone()).await;
     let running = hand.claim(&resumed, LEASE).await;
     let failed = hand.finish(&running, Outcome::Failed(failure)).await;
@@ -321,7 +321,7 @@ async fn what_happens_to_an_unknown_run_is_refused(home: Home) {
 async fn changes_are_those_since_a_time(home: Home) {
     let hand = Hand(home.writer().await);
     let run = hand.launch("a").await;
-    let future = run.updated_at.plus(Duration::from_secs(3_600));
+    let future = run.updated_at.plus(Duration::from_hours(1));
     assert!(hand.0.changes(future).await.unwrap().value.is_empty());
     assert_eq!(hand.0.changes(run.updated_at).await.unwrap().value, [run]);
 }
@@ -384,7 +384,7 @@ async fn a_run_is_found_by_the_end_of_its_id(home: Home) {
     hand.launch("b").await;
     let text = run.id.to_string();
     for suffix in [run.id.short(), run.id.short().to_uppercase(), text[20..].to_owned(), text.clone()] {
-        assert_eq!(hand.0.runs_ending_in(&suffix).await.unwrap(), [run.clone()], "{suffix}");
+        assert_eq!(hand.0.runs_ending_in(&suffix).await.unwrap(), std::slice::from_ref(&run), "{suffix}");
     }
     for none in ["", "not-hex", ".*", "%"] {
         assert!(hand.0.runs_ending_in(none).await.unwrap().is_empty(), "{none}");

@@ -1,0 +1,80 @@
+//! Carrying out what an operator confirmed, by the same functions as the scripts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::{Access, Pen};
+use super::message::Acted;
+use crate::catalog::{Catalog, MigrationId};
+use crate::config::Config;
+use crate::launch::{self, Plan, ResumeRequest};
+use crate::ledger::{self, Action, NewPassport, Run, RunId, WishKind};
+
+/// An action takes at most so long to be answered. What it asked for may still happen after; the table will show it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// What was confirmed.
+pub enum Confirmed {
+    /// Launch.
+    Launch(Box<Plan>),
+    /// Resume.
+    Resume(Arc<Catalog>, Box<Run>, ResumeRequest),
+    /// Pause or cancel.
+    Stop(RunId, MigrationId, WishKind),
+    /// Stamp.
+    Stamp(Box<NewPassport>),
+}
+
+/// Carries it out and says what came of it.
+pub async fn carry_out(access: &Access, config: &Config, confirmed: Confirmed) -> Acted {
+    let Access::Operator(pen) = access else {
+        return Acted::Refused("This console is read-only.".to_owned());
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, attempt(pen, config, confirmed)).await {
+        Ok(Ok(acted)) => acted,
+        Ok(Err(reason)) => Acted::Refused(reason),
+        Err(_) => Acted::Refused(format!(
+            "The ledger did not answer within {} s. It may have happened nevertheless: look at the table before trying again.",
+            ANSWER_WITHIN.as_secs()
+        )),
+    }
+}
+
+async fn attempt(pen: &Pen, config: &Config, confirmed: Confirmed) -> Result<Acted, String> {
+    let ledger = pen.writer().await.map_err(|error| error.to_string())?;
+    let ledger = ledger.as_ref();
+    match confirmed {
+        Confirmed::Launch(plan) => {
+            let migration = plan.migration.id.clone();
+            let run = launch::launch(ledger, config, *plan).await.map_err(|error| error.to_string())?;
+            let text = format!("{migration} is launched as run {}.", run.id.short());
+            Ok(Acted::Done { text, run: Some(Box::new(run)) })
+        }
+        Confirmed::Resume(catalog, run, request) => {
+            let run =
+                launch::resume(ledger, config, &catalog, &run, &request).await.map_err(|error| error.to_string())?;
+            let text = format!("Run {} of {} goes on as attempt {}.", run.id.short(), run.migration, run.attempt);
+            Ok(Acted::Done { text, run: Some(Box::new(run)) })
+        }
+        Confirmed::Stop(run, migration, kind) => {
+            launch::check_environment(ledger, config).await.map_err(|error| error.to_string())?;
+            let action = Action::Stop { kind, by: config.actor.clone() };
+            match ledger.act(run, action).await.map_err(|error| error.to_string())? {
+                ledger::Acted::Changed(run) => {
+                    let what = match (kind, run.lease().is_some()) {
+                        (WishKind::Pause, true) => "is asked to pause",
+                        (WishKind::Cancel, true) => "is asked to cancel",
+                        (WishKind::Pause, false) => "is paused",
+                        (WishKind::Cancel, false) => "is cancelled",
+                    };
+                    let text = format!("Run {} of {migration} {what}.", run.id.short());
+                    Ok(Acted::Done { text, run: Some(run) })
+                }
+                ledger::Acted::Already(text) => Ok(Acted::Done { text, run: None }),
+            }
+        }
+        Confirmed::Stamp(passport) => {
+            ledger.stamp(*passport).await.map(Acted::Stamped).map_err(|error| error.to_string())
+        }
+    }
+}

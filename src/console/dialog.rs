@@ -1,0 +1,127 @@
+//! What the console asks before it acts.
+
+use tui_input::Input;
+
+use crate::catalog::MigrationId;
+use crate::ledger::{EnvironmentName, MigrationState, Run, RunId, Standing, WishKind};
+use crate::time::Timestamp;
+
+use super::form::{Field, FieldKind, Form};
+use super::keymap::Command;
+
+/// An open dialog. While one is open it has the keyboard.
+#[derive(Debug)]
+pub enum Dialog {
+    /// Launch a migration.
+    Launch(LaunchDialog),
+    /// Resume a run.
+    Resume {
+        /// As it was when the dialog was opened.
+        run: Box<Run>,
+        /// How it stood then.
+        standing: Standing,
+        /// Whether its migration's content is no longer what was launched: to go on executes what it is now.
+        changed: bool,
+        /// Secret params, to be given again; the word of proof where one is asked for.
+        form: Form,
+    },
+    /// Pause or cancel a run.
+    Stop {
+        /// Which.
+        run: RunId,
+        /// Of which migration.
+        migration: MigrationId,
+        /// How it stood when the dialog was opened.
+        standing: Standing,
+        /// For a while, or for good.
+        kind: WishKind,
+        /// Without fields.
+        form: Form,
+    },
+    /// Say which environment the ledger belongs to.
+    Stamp {
+        /// The environment's name, and whether it is protected.
+        form: Form,
+        /// What to go on with.
+        then: MigrationId,
+    },
+    /// Why something was not done.
+    Refusal {
+        /// One line.
+        title: String,
+        /// What is the matter.
+        text: String,
+        /// Commands that help, which work from here.
+        ways_out: Vec<(Command, &'static str)>,
+    },
+}
+
+/// The dialog before a launch.
+#[derive(Debug)]
+pub struct LaunchDialog {
+    /// What is to be launched.
+    pub migration: MigrationId,
+    /// What came before.
+    pub before: Before,
+    /// Requirements that are not applied: to go on overrides them.
+    pub missing: Vec<(MigrationId, MigrationState)>,
+    /// Params, and the word of proof where one is asked for.
+    pub form: Form,
+}
+
+/// What came before a launch, and so what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// It was never applied, and nothing of an earlier run is thrown away.
+    Nothing,
+    /// It is applied: this runs it again.
+    Applied {
+        /// When it succeeded last.
+        at: Timestamp,
+        /// The short id of that run.
+        run: String,
+    },
+    /// An earlier run left a checkpoint, which this will not use.
+    Checkpoint {
+        /// The short id of that run.
+        run: String,
+    },
+}
+
+impl Before {
+    /// Whether the launch must be asked for as a rerun.
+    #[must_use]
+    pub fn is_rerun(&self) -> bool {
+        *self != Self::Nothing
+    }
+}
+
+impl Dialog {
+    /// Its form, if it has one.
+    pub fn form_mut(&mut self) -> Option<&mut Form> {
+        match self {
+            Self::Launch(launch) => Some(&mut launch.form),
+            Self::Resume { form, .. } | Self::Stop { form, .. } | Self::Stamp { form, .. } => Some(form),
+            Self::Refusal { .. } => None,
+        }
+    }
+
+    /// The dialog that stamps a ledger. Where this process knows its environment, that name must be typed.
+    #[must_use]
+    pub fn stamp(here: Option<&EnvironmentName>, then: MigrationId) -> Self {
+        let name = match here {
+            Some(here) => Field { name: "environment".to_owned(), ..Field::proof(here.as_str()) },
+            None => Field {
+                name: "environment".to_owned(),
+                hint: "its name, e.g. staging".to_owned(),
+                kind: FieldKind::Text { input: Input::default(), secret: false },
+            },
+        };
+        let protected = Field {
+            name: "protected".to_owned(),
+            hint: "yes: every launch asks to type the migration's name".to_owned(),
+            kind: FieldKind::Choice { options: vec!["no".to_owned(), "yes".to_owned()], chosen: None },
+        };
+        Self::Stamp { form: Form::new(vec![name, protected]), then }
+    }
+}

@@ -1,0 +1,66 @@
+//! The thread that reads the terminal. It sleeps in `poll`; a terminal that is gone ends it, it never spins.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use super::keys::{Heard, Parser};
+
+/// What the thread reports.
+#[derive(Debug)]
+pub enum Input {
+    /// Something was typed, pasted or answered.
+    Heard(Heard),
+    /// The terminal is gone; nothing more will come.
+    Gone,
+}
+
+/// How long the rest of an escape sequence may take: connections tear them, people do not type them.
+const REST: Duration = Duration::from_millis(50);
+
+/// Starts reading standard input. The thread ends with the terminal, or with the receiver.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn listen(inputs: mpsc::Sender<Input>) -> io::Result<()> {
+    std::thread::Builder::new().name("terminal input".to_owned()).spawn(move || {
+        let mut parser = Parser::default();
+        while let Some(heard) = next(&mut parser) {
+            for heard in heard {
+                if inputs.blocking_send(Input::Heard(heard)).is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = inputs.blocking_send(Input::Gone);
+    })?;
+    Ok(())
+}
+
+/// Waits for bytes; `None` when the terminal is gone.
+fn next(parser: &mut Parser) -> Option<Vec<Heard>> {
+    let stdin = io::stdin();
+    let rest = Timespec::try_from(REST).ok();
+    let timeout = if parser.is_waiting() { rest.as_ref() } else { None };
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    match poll(&mut fds, timeout) {
+        Ok(0) => return Some(parser.settle()),
+        Ok(_) => {}
+        Err(Errno::INTR) => return Some(Vec::new()),
+        Err(_) => return None,
+    }
+    let found = fds[0].revents();
+    if !found.contains(PollFlags::IN) && found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        return None;
+    }
+    let mut bytes = [0; 4096];
+    match rustix::io::read(&stdin, &mut bytes) {
+        Ok(0) => None,
+        Ok(length) => Some(parser.feed(&bytes[..length])),
+        Err(Errno::INTR | Errno::AGAIN) => Some(Vec::new()),
+        Err(_) => None,
+    }
+}

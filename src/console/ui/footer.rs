@@ -1,0 +1,127 @@
+//! The two lines at the foot: what there is to tell, and the keys that matter here.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use tui_input::Input;
+
+use super::layout::Layout;
+use super::text::fit;
+use crate::console::app::{App, PromptKind, Tone};
+use crate::console::keymap::{self, Command, Context};
+use crate::console::link::Link;
+
+pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
+    let footer = layout.footer;
+    if let Some(prompt) = &app.prompt {
+        let label = match prompt.kind {
+            PromptKind::Filter => " filter / ",
+            PromptKind::Search => " search / ",
+        };
+        let area = layout.notice.unwrap_or(footer);
+        let mut spans = vec![Span::styled(label, app.look.accent())];
+        spans.extend(typed(&prompt.input, None, true));
+        buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+        if layout.notice.is_none() {
+            return;
+        }
+    } else if let Some((text, style)) = telling(app) {
+        let area = layout.notice.unwrap_or(footer);
+        let text = fit(&text, usize::from(area.width) - 2, app.look.pick("…", "~"));
+        buffer.set_string(area.x + 1, area.y, text, style);
+        if layout.notice.is_none() {
+            return;
+        }
+    }
+    buffer.set_line(footer.x, footer.y, &keys(app, footer), footer.width);
+}
+
+/// The notice, or what the operator should always know.
+fn telling(app: &App) -> Option<(String, Style)> {
+    if let Some(notice) = &app.notice {
+        let (mark, style) = match notice.tone {
+            Tone::Good => (app.look.pick("✓ ", "+ "), app.look.good()),
+            Tone::Plain => ("", Style::new()),
+            Tone::Bad => (app.look.pick("✗ ", "x "), app.look.danger()),
+        };
+        return Some((format!("{mark}{}", notice.text), style));
+    }
+    if let Link::Away { reason, .. } = &app.link {
+        return Some((format!("{reason}. Trying again; what runs, runs on."), app.look.warning()));
+    }
+    if let Some(wrong) = app.wrong_environment() {
+        let harmless = wrong == crate::ledger::WrongEnvironment::Unstamped;
+        if !harmless {
+            return Some((format!("Launching is off: {wrong}"), app.look.danger()));
+        }
+        if !app.config.ledger.is_embedded() {
+            return Some((
+                "This ledger has no passport yet: the first launch asks which environment it belongs to.".to_owned(),
+                app.look.warning(),
+            ));
+        }
+    }
+    if app.config.ledger.is_embedded() && app.config.database.is_none() {
+        let place = if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+            "Embedded ledger: it lives in this pod's state directory, and dies with the pod unless that is a volume."
+        } else {
+            "Embedded ledger: it lives in one file on this machine. MONGODB_URI makes it a MongoDB."
+        };
+        return Some((place.to_owned(), app.look.quiet()));
+    }
+    let problems = app.catalog.as_ref().map_or(0, |catalog| catalog.problems.len());
+    (problems > 0).then(|| {
+        (format!("{problems} problem(s) in the catalog itself; `stopover lint` lists them."), app.look.warning())
+    })
+}
+
+/// The keys of the context, as many as fit, help and quit always.
+fn keys(app: &App, area: Rect) -> Line<'static> {
+    let bindings = keymap::footer(app.context());
+    let acts = matches!(app.context(), Context::Table | Context::Detail | Context::Log);
+    let barred = acts && app.may_act().is_err();
+    let hint = |binding: &keymap::Binding| {
+        let off =
+            barred && matches!(binding.command, Command::Run | Command::Resume | Command::Pause | Command::Cancel);
+        let key = binding.keys[0].label();
+        let style = if off { app.look.quiet() } else { app.look.accent() };
+        let word = if off { format!(" {} (off)", binding.word) } else { format!(" {}", binding.word) };
+        vec![Span::raw(" "), Span::styled(key, style), Span::styled(word, app.look.quiet()), Span::raw(" ")]
+    };
+    let width = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<usize>();
+    let (mandatory, optional): (Vec<_>, Vec<_>) = bindings.into_iter().partition(|binding| binding.rank >= 90);
+    let tail: Vec<_> = mandatory.into_iter().flat_map(hint).collect();
+    let mut room = usize::from(area.width).saturating_sub(width(&tail));
+    let mut spans = Vec::new();
+    for binding in optional {
+        let hint = hint(binding);
+        if width(&hint) > room {
+            break;
+        }
+        room -= width(&hint);
+        spans.extend(hint);
+    }
+    spans.extend(tail);
+    Line::from(spans)
+}
+
+/// What was typed into a line, with its cursor as a reversed cell (the terminal's own stays hidden).
+pub(super) fn typed(input: &Input, mask: Option<char>, focused: bool) -> Vec<Span<'static>> {
+    use ratatui::style::Modifier;
+    let shown: Vec<char> = match mask {
+        Some(mask) => input.value().chars().map(|_| mask).collect(),
+        None => input.value().chars().collect(),
+    };
+    let text = |chars: &[char]| Span::raw(chars.iter().collect::<String>());
+    if !focused {
+        return vec![text(&shown)];
+    }
+    let at = input.cursor().min(shown.len());
+    let cursor = shown.get(at).copied().unwrap_or(' ');
+    vec![
+        text(&shown[..at]),
+        Span::styled(cursor.to_string(), Style::new().add_modifier(Modifier::REVERSED)),
+        text(shown.get(at + 1..).unwrap_or_default()),
+    ]
+}

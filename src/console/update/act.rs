@@ -1,0 +1,206 @@
+//! Opening the dialogs: what may be done now, what must be said before, and what is refused with the way out.
+
+use crate::catalog::{Entry, MigrationId};
+use crate::console::app::{App, Tone};
+use crate::console::dialog::{Before, Dialog, LaunchDialog};
+use crate::console::form::{Field, Form};
+use crate::console::keymap::Command;
+use crate::launch::{PlanRefusal, Request, plan};
+use crate::ledger::{Run, Standing, WishKind, WrongEnvironment};
+
+/// Says why not, when this console may not act at all.
+fn allowed(app: &mut App) -> bool {
+    match app.may_act() {
+        Ok(()) => true,
+        Err(reason) => {
+            app.tell(Tone::Bad, reason);
+            false
+        }
+    }
+}
+
+pub(super) fn launch(app: &mut App, rerun: bool) {
+    let Some(id) = app.selected_id().cloned() else {
+        return app.tell(Tone::Plain, "No migration is selected.");
+    };
+    if allowed(app) {
+        open_launch(app, &id, rerun);
+    }
+}
+
+/// Opens the dialog before a launch, or says why there is none.
+pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
+    let (Some(catalog), Some(histories)) = (&app.catalog, &app.histories) else {
+        return app.tell(Tone::Plain, "The catalog is still being read.");
+    };
+    let mut request = Request { migration: id.clone(), rerun, force: false, params: Vec::new() };
+    let judged_at = app.clock.judged_at();
+    let mut missing = Vec::new();
+    // What only needs to be said first becomes part of the question.
+    let refusal = loop {
+        match plan(catalog, histories, judged_at, &app.config, &request) {
+            Ok(_) | Err(PlanRefusal::Param { .. }) => break None,
+            Err(PlanRefusal::AlreadyApplied { .. }) if !request.rerun => request.rerun = true,
+            Err(PlanRefusal::RequirementsNotMet { missing: unmet, .. }) if !request.force => {
+                missing = unmet;
+                request.force = true;
+            }
+            Err(refusal) => break Some(refusal),
+        }
+    };
+    if let Some(refusal) = refusal {
+        app.dialog = Some(refused(&refusal));
+        return;
+    }
+    let Some(Entry::Ready(migration)) = catalog.entry(id) else { return };
+    if !app.config.ledger.is_embedded() && app.wrong_environment() == Some(WrongEnvironment::Unstamped) {
+        app.dialog = Some(Dialog::stamp(app.config.environment.as_ref(), id.clone()));
+        return;
+    }
+    let before = before(app, id, request.rerun);
+    let mut fields: Vec<_> = migration.params.iter().map(Field::of_param).collect();
+    if app.is_protected() {
+        fields.push(Field::proof(id.as_str()));
+    } else if !missing.is_empty() {
+        fields.push(Field::proof("override"));
+    } else if before.is_rerun() {
+        fields.push(Field::proof("again"));
+    }
+    let form = Form::new(fields);
+    app.dialog = Some(Dialog::Launch(LaunchDialog { migration: id.clone(), before, missing, form }));
+}
+
+fn before(app: &App, id: &MigrationId, rerun: bool) -> Before {
+    let history = app.history(id);
+    let latest = history.and_then(|history| history.latest.as_deref());
+    if let Some(success) = history.and_then(|history| history.applied.as_ref()) {
+        Before::Applied { at: success.at, run: success.run.short() }
+    } else if let Some(run) = latest.filter(|run| rerun && run.checkpoint.is_some()) {
+        Before::Checkpoint { run: run.id.short() }
+    } else {
+        Before::Nothing
+    }
+}
+
+fn refused(refusal: &PlanRefusal) -> Dialog {
+    let (title, ways_out): (String, Vec<_>) = match refusal {
+        PlanRefusal::AlreadyRunning { migration, .. } => (
+            format!("{migration} runs already"),
+            vec![(Command::Log, "look at its log"), (Command::Pause, "pause it"), (Command::Cancel, "cancel it")],
+        ),
+        PlanRefusal::Unfinished { migration, state, .. } => (
+            format!("{migration} is {state}"),
+            vec![
+                (Command::Resume, "resume it from its checkpoint"),
+                (Command::Cancel, "cancel it, to start a new run"),
+            ],
+        ),
+        PlanRefusal::HasCheckpoint { migration, .. } => (
+            format!("{migration} failed after a checkpoint"),
+            vec![
+                (Command::Resume, "resume it from its checkpoint"),
+                (Command::RunAgain, "start over, from the beginning"),
+            ],
+        ),
+        PlanRefusal::Broken { migration, .. } => {
+            (format!("{migration} cannot be launched"), vec![(Command::Open, "read what is wrong with its file")])
+        }
+        PlanRefusal::Unknown { migration, .. } => (format!("{migration} is not in this image"), vec![]),
+        PlanRefusal::NeedsMongodb { migration } => (format!("{migration} needs MongoDB"), vec![]),
+        PlanRefusal::ContentChanged { migration, .. } => (format!("{migration} has changed"), vec![]),
+        PlanRefusal::AlreadyApplied { migration, .. }
+        | PlanRefusal::RequirementsNotMet { migration, .. }
+        | PlanRefusal::Param { migration, .. } => (format!("{migration} was not launched"), vec![]),
+    };
+    // Where keys do what the text's commands do, the keys say it.
+    let text = match refusal {
+        PlanRefusal::AlreadyRunning { operator, run, since, pod, .. } => {
+            format!("{operator} launched run {run} at {since}. It is at work in pod {pod}.")
+        }
+        PlanRefusal::Unfinished { operator, run, .. } => {
+            format!("Run {run}, launched by {operator}, is not finished: a second run beside it would do work twice.")
+        }
+        PlanRefusal::HasCheckpoint { run, .. } => {
+            format!("Run {run} got as far as a checkpoint. A new run would begin from the start.")
+        }
+        other => other.to_string(),
+    };
+    Dialog::Refusal { title, text, ways_out }
+}
+
+pub(super) fn resume(app: &mut App) {
+    let Some(run) = act_on(app, "resume") else { return };
+    let standing = run.standing(app.clock.judged_at());
+    if !standing.is_resumable() {
+        let next = if standing.is_live() { "it needs no resume." } else { "r runs the migration again." };
+        return app.tell(Tone::Plain, format!("Run {} is {standing}: {next}", run.id.short()));
+    }
+    let changed = matches!(
+        app.entry(&run.migration),
+        Some(Entry::Ready(migration)) if migration.checksum != run.launch.checksum
+    );
+    let mut fields: Vec<_> = match app.entry(&run.migration) {
+        Some(Entry::Ready(migration)) => migration
+            .params
+            .iter()
+            .filter(|spec| run.launch.params.iter().any(|param| param.secret && param.name == spec.name))
+            .map(Field::of_param)
+            .collect(),
+        Some(Entry::Broken(_)) => {
+            return app.tell(Tone::Bad, format!("{} cannot be resumed: its file is broken.", run.migration));
+        }
+        None => {
+            return app.tell(
+                Tone::Bad,
+                format!("{} is not in this image: resume it from a pod whose image has it.", run.migration),
+            );
+        }
+    };
+    if app.is_protected() {
+        fields.push(Field::proof(run.migration.as_str()));
+    } else if changed {
+        fields.push(Field::proof("changed"));
+    }
+    app.dialog = Some(Dialog::Resume { run: Box::new(run), standing, changed, form: Form::new(fields) });
+}
+
+pub(super) fn stop(app: &mut App, kind: WishKind) {
+    let verb = match kind {
+        WishKind::Pause => "pause",
+        WishKind::Cancel => "cancel",
+    };
+    let Some(run) = act_on(app, verb) else { return };
+    let standing = run.standing(app.clock.judged_at());
+    let short = run.id.short();
+    let nothing = match (standing, kind) {
+        (Standing::Succeeded | Standing::Failed | Standing::Cancelled, _) => {
+            Some(format!("Run {short} has {standing} already: there is nothing to {verb}."))
+        }
+        (Standing::Paused | Standing::Interrupted, WishKind::Pause) => {
+            Some(format!("Run {short} stands still already: u resumes it."))
+        }
+        (Standing::Lost, WishKind::Pause) => {
+            Some(format!("Run {short} is lost, its worker cannot be asked: u takes it over, c ends it."))
+        }
+        (Standing::Pausing, WishKind::Pause) | (Standing::Cancelling, _) => {
+            Some(format!("Run {short} is {standing} already."))
+        }
+        _ => None,
+    };
+    if let Some(text) = nothing {
+        return app.tell(Tone::Plain, text);
+    }
+    app.dialog = Some(Dialog::Stop { run: run.id, migration: run.migration, standing, kind, form: Form::default() });
+}
+
+/// The latest run of the selected migration, if there is one and this console may act on it.
+fn act_on(app: &mut App, verb: &str) -> Option<Run> {
+    if !allowed(app) {
+        return None;
+    }
+    let run = app.latest_run().cloned();
+    if run.is_none() {
+        app.tell(Tone::Plain, format!("There is no run to {verb}: this migration was never launched."));
+    }
+    run
+}

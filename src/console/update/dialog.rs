@@ -1,0 +1,112 @@
+//! Keys while a dialog is open.
+
+use crossterm::event::KeyEvent;
+
+use super::keys;
+use crate::console::app::{App, Tone};
+use crate::console::dialog::{Dialog, LaunchDialog};
+use crate::console::effect::Effect;
+use crate::console::form::Form;
+use crate::console::keymap::{self, Command, Context};
+use crate::launch::{Request, ResumeRequest, plan};
+use crate::ledger::{EnvironmentName, NewPassport};
+
+pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effects: &mut Vec<Effect>) {
+    let Some(dialog) = &mut app.dialog else { return };
+    if let Dialog::Refusal { ways_out, .. } = dialog {
+        let way_out = keymap::command(Context::Table, key)
+            .filter(|command| ways_out.iter().any(|(offered, _)| offered == command));
+        if let Some(command) = way_out {
+            app.dialog = None;
+            keys::run(app, command, effects);
+        } else if matches!(command, Some(Command::Confirm | Command::Dismiss)) {
+            app.dialog = None;
+        }
+        return;
+    }
+    let Some(form) = dialog.form_mut() else { return };
+    if form.sending {
+        // The answer closes it. What was sent may have been done already, so leaving now must not look like taking it back.
+        if command == Some(Command::Dismiss) {
+            app.dialog = None;
+            app.tell(Tone::Plain, "It was sent already; its answer will be shown here.");
+        }
+        return;
+    }
+    match command {
+        Some(Command::Dismiss) => {
+            app.dialog = None;
+            app.tell(Tone::Plain, "Nothing was changed.");
+        }
+        Some(Command::NextField) => form.turn(1),
+        Some(Command::PreviousField) => form.turn(-1),
+        Some(Command::PreviousChoice) => form.sideways(-1),
+        Some(Command::NextChoice) => form.sideways(1),
+        Some(Command::Confirm) => confirm(app, effects),
+        _ => {
+            if let Some(request) = keys::editing(key) {
+                form.edit(request);
+            }
+        }
+    }
+}
+
+fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
+    // The environment may have turned out another one since the dialog was opened, or the ledger may be away.
+    let outcome = app.may_act().and_then(|()| to_effect(app));
+    let Some(form) = app.dialog.as_mut().and_then(Dialog::form_mut) else { return };
+    match outcome {
+        Ok(effect) => {
+            form.sending = true;
+            form.problem = None;
+            effects.push(effect);
+        }
+        Err(problem) => form.problem = Some(problem),
+    }
+}
+
+fn to_effect(app: &App) -> Result<Effect, String> {
+    match &app.dialog {
+        Some(Dialog::Launch(launch)) => launching(app, launch),
+        Some(Dialog::Resume { run, changed, form, .. }) => {
+            let request = ResumeRequest { params: form.given(), accept_changed: *changed };
+            Ok(Effect::Resume { run: run.clone(), request })
+        }
+        Some(Dialog::Stop { run, migration, kind, .. }) => {
+            Ok(Effect::Stop { run: *run, migration: migration.clone(), kind: *kind })
+        }
+        Some(Dialog::Stamp { form, .. }) => stamping(app, form),
+        Some(Dialog::Refusal { .. }) | None => Err(String::new()),
+    }
+}
+
+fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
+    let (Some(catalog), Some(histories)) = (&app.catalog, &app.histories) else {
+        return Err("The catalog is still being read.".to_owned());
+    };
+    let request = Request {
+        migration: launch.migration.clone(),
+        rerun: launch.before.is_rerun(),
+        force: !launch.missing.is_empty(),
+        params: launch.form.given(),
+    };
+    // What was true when the dialog was opened is decided again: another operator may have been faster.
+    let plan = plan(catalog, histories, app.clock.judged_at(), &app.config, &request)
+        .map_err(|refusal| refusal.to_string())?;
+    if !launch.form.is_proven() {
+        let what = if app.is_protected() { "the migration's name" } else { "the word `again`" };
+        return Err(format!("To run it, type {what} exactly as it stands above."));
+    }
+    Ok(Effect::Launch(Box::new(plan)))
+}
+
+fn stamping(app: &App, form: &Form) -> Result<Effect, String> {
+    let value =
+        |name: &str| form.fields.iter().find(|field| field.name == name).and_then(|field| field.value()).map(str::trim);
+    let environment = EnvironmentName::new(value("environment").unwrap_or_default())?;
+    if !form.is_proven() {
+        return Err("To stamp it, type the environment's name exactly as it stands above.".to_owned());
+    }
+    let protected = value("protected").ok_or("Say whether it is protected: left and right choose.")? == "yes";
+    Ok(Effect::Stamp(Box::new(NewPassport { environment, protected, by: app.config.actor.clone(), restamp: false })))
+}
