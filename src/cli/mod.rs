@@ -2,6 +2,7 @@
 
 pub mod attach;
 mod completions;
+mod console;
 pub mod context;
 mod control;
 mod doctor;
@@ -38,6 +39,8 @@ pub use exit::{Exit, UserError};
 struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(flatten)]
+    console: console::Args,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -122,7 +125,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match verb {
-            Verb::Console => unreachable!("wired when the console is there"),
+            Verb::Console => console::run(context, cli.console).await,
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,
             Verb::Runs(args) => runs::run(&context, args).await,
