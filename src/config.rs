@@ -109,6 +109,12 @@ impl StateDir {
         self.0.join("workers").join(format!("{run}.log"))
     }
 
+    /// Where a keeper leaves its [`crate::process::ProcessIdentity`] as JSON, so that it is found when PID 1 is another.
+    #[must_use]
+    pub fn keeper_pid(&self) -> PathBuf {
+        self.0.join("keeper.pid")
+    }
+
     /// The embedded ledger.
     #[must_use]
     pub fn embedded_ledger(&self) -> PathBuf {

@@ -1,7 +1,8 @@
 //! Processes of this machine, identified so that a reused pid is never mistaken for the one that was meant.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,19 +38,65 @@ impl ProcessIdentity {
     }
 }
 
+/// The path by which this process can start another of the same binary. When the file was replaced or removed (an update in
+/// place), the kernel's own link still leads to the binary that runs.
+#[must_use]
+pub fn own_binary() -> PathBuf {
+    let link = PathBuf::from("/proc/self/exe");
+    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    match std::env::current_exe() {
+        Ok(path) if identity(&path).is_some_and(|file| Some(file) == identity(&link)) => path,
+        _ => link,
+    }
+}
+
+/// The living processes of a process group.
+#[must_use]
+pub fn members_of_group(group: i32) -> Vec<i32> {
+    processes_where(|stat| stat.group == group)
+}
+
+/// The living processes of a session.
+#[must_use]
+pub fn members_of_session(session: i32) -> Vec<i32> {
+    processes_where(|stat| stat.session == session)
+}
+
+fn processes_where(wanted: impl Fn(&Stat) -> bool) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|&pid| stat(pid).is_some_and(|stat| wanted(&stat))).collect()
+}
+
 fn start_ticks(pid: i32) -> Option<i64> {
+    stat(pid).map(|stat| stat.start_ticks)
+}
+
+fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
 }
 
-/// Start time out of a stat line; the command name in parentheses may itself hold spaces and parentheses.
-fn parse_stat(stat: &str) -> Option<i64> {
+/// What is read of `/proc/PID/stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    group: i32,
+    session: i32,
+    start_ticks: i64,
+}
+
+/// A stat line of a process that is not a zombie; the command name in parentheses may itself hold spaces and parentheses.
+fn parse_stat(stat: &str) -> Option<Stat> {
     let (_, after_name) = stat.rsplit_once(") ")?;
     let mut fields = after_name.split(' ');
     let state = fields.next()?;
     if matches!(state, "Z" | "X" | "x") {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    Some(Stat {
+        group: fields.nth(1)?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+        start_ticks: fields.nth(15)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +114,10 @@ mod tests {
     #[test]
     fn a_command_name_with_parentheses_does_not_shift_the_fields() {
         let fields = (4..=22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
-        assert_eq!(parse_stat(&format!("7 (a) b) c) S {fields} 23")), Some(22));
+        assert_eq!(
+            parse_stat(&format!("7 (a) b) c) S {fields} 23")),
+            Some(Stat { group: 5, session: 6, start_ticks: 22 })
+        );
         assert_eq!(parse_stat(&format!("7 (gone) Z {fields} 23")), None);
         assert_eq!(parse_stat("nonsense"), None);
     }

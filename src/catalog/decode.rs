@@ -36,11 +36,8 @@ impl<'a> Decoder<'a> {
     /// The root of the document, which is to be a mapping; `None` with a problem for anything else.
     pub fn parse(&mut self, empty: &str) -> Option<Node> {
         match Node::parse(self.source.text) {
-            Ok(Node { at, value: Value::Null }) => {
-                self.problems.push(Problem {
-                    position: Some(at),
-                    ..Problem::of_file(self.source.file, "the file is empty", empty)
-                });
+            Ok(Node { value: Value::Null, .. }) => {
+                self.problems.push(Problem::of_file(self.source.file, "the file is empty", empty));
                 None
             }
             Ok(node) => Some(node),

@@ -9,6 +9,7 @@ use super::files::{normal, read_text};
 use super::manifest::{self, Requirement, Word};
 use super::problem::{Problem, Source};
 use super::project::{Pattern, Project};
+use super::walk::walk;
 use super::{Broken, Catalog, Checksum, CommandTemplate, Entry, Migration, MigrationId, Remaining, Work, requirements};
 
 /// More threads than this would compete with the migrations for the pod's processors.
@@ -22,8 +23,11 @@ impl Catalog {
         let root = file.parent().unwrap_or(Path::new("/")).to_owned();
         let (project, mut problems) = Project::read(&file);
         let shown = file.file_name().map(PathBuf::from).unwrap_or_default();
-        let candidates = find(&root, &file, &project, &shown, &mut problems);
-        let context = Context::new(&root, &file, &project, &shown);
+        // For the lines that problems of patterns and their commands quote.
+        let text = read_text(&file, &shown).unwrap_or_default();
+        let source = Source { file: &shown, text: &text };
+        let candidates = find(&root, &file, &project, source, &mut problems);
+        let context = Context::new(&root, &project, source);
         let mut found = read_all(&context, &candidates);
         drop_parts(&context, &mut found);
         let mut found = merge_twins(found);
@@ -73,59 +77,37 @@ fn find<'p>(
     root: &Path,
     file: &Path,
     project: &'p Project,
-    shown: &Path,
+    source: Source<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Candidate<'p>> {
-    let Some(base) = root.to_str() else {
-        let message = "the path of its directory is not UTF-8";
-        problems.push(Problem::of_file(shown, message, "rename the directory"));
-        return Vec::new();
-    };
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let source = Source { file: shown, text: &text };
     let mut candidates = Vec::new();
     let mut seen = BTreeSet::new();
     for pattern in &project.patterns {
-        // Hidden files are editors' and version control's.
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-        let glob = format!("{}/{}", glob::Pattern::escape(base), pattern.files);
-        let Ok(paths) = glob::glob_with(&glob, options) else {
-            continue; // checked when the project was read
+        let Ok(walk) = walk(root, &pattern.files) else {
+            continue; // refused when the project was read
         };
-        let mut matched = false;
-        for path in paths {
-            let path = match path {
-                Ok(path) => normal(&path),
-                Err(error) => {
-                    let message = format!("the directory cannot be read: {}", error.error());
-                    problems.push(Problem::of_file(relative(root, error.path()), message, "make it readable"));
-                    matched = true;
-                    continue;
-                }
-            };
-            if path.is_dir() || path == file {
-                continue;
-            }
-            matched = true;
-            if !seen.insert(path.clone()) {
+        if walk.files.is_empty() && walk.unreadable.is_empty() {
+            let message = format!("the pattern `{}` matches no file", pattern.files);
+            problems.push(source.problem(pattern.at, message, "mend the pattern, or remove it"));
+        }
+        for (directory, error) in walk.unreadable {
+            let message = format!("the directory cannot be read: {error}");
+            problems.push(Problem::of_file(relative(root, &directory), message, "make it readable"));
+        }
+        for path in walk.files {
+            let path = normal(&path);
+            if path == file || !seen.insert(path.clone()) {
                 continue;
             }
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             match MigrationId::new(stem) {
                 Ok(id) => candidates.push(Candidate { id, path, pattern }),
                 Err(reason) => {
+                    let message = format!("the file's name is no id: {reason}");
                     let remedy = "rename the file, or narrow the pattern";
-                    problems.push(Problem::of_file(
-                        relative(root, &path),
-                        format!("the file's name is no id: {reason}"),
-                        remedy,
-                    ));
+                    problems.push(Problem::of_file(relative(root, &path), message, remedy));
                 }
             }
-        }
-        if !matched {
-            let message = format!("the pattern `{}` matches no file", pattern.files);
-            problems.push(source.problem(pattern.at, message, "mend the pattern, or remove it"));
         }
     }
     candidates
@@ -145,9 +127,7 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn new(root: &'a Path, file: &Path, project: &Project, shown: &Path) -> Self {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let source = Source { file: shown, text: &text };
+    fn new(root: &'a Path, project: &Project, source: Source<'_>) -> Self {
         let commands = || project.patterns.iter().filter_map(|pattern| Some((pattern.at, pattern.command.as_deref()?)));
         Self {
             root,

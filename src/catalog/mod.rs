@@ -9,12 +9,14 @@ mod decode;
 mod discover;
 mod files;
 mod filter;
+pub mod lint;
 mod manifest;
 mod params;
 mod problem;
 mod project;
 mod requirements;
 pub mod scaffold;
+mod walk;
 mod yaml;
 
 use std::path::PathBuf;

@@ -336,3 +336,129 @@ fn decode_default(decoder: &mut Decoder<'_>, spec: &ParamSpec, node: &Node) -> O
     decoder.report(node.at, format!("the default of param `{}` must be {}, not {given}", spec.name, spec.kind), remedy);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(name: &str, kind: ParamKind) -> ParamSpec {
+        ParamSpec { name: name.into(), kind, default: None, required: false, secret: false, description: String::new() }
+    }
+
+    fn given(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn region() -> ParamSpec {
+        ParamSpec {
+            default: Some(ParamValue::Plain("BR".into())),
+            ..spec("region", ParamKind::Choice(vec!["BR".into(), "MX".into()]))
+        }
+    }
+
+    #[test]
+    fn what_is_given_replaces_the_default_and_the_rest_stays_absent() {
+        let specs = [region(), spec("batch", ParamKind::Integer)];
+        let resolve = |pairs: &[_]| Params::resolve(&specs, &given(pairs)).unwrap();
+        assert_eq!(resolve(&[]), Params(vec![("region".into(), ParamValue::Plain("BR".into()))]));
+        let all = resolve(&[("batch", "+050"), ("region", "MX")]);
+        let shown: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(shown, [("region", "MX"), ("batch", "50")], "in the order of the manifest, in one form");
+    }
+
+    #[test]
+    fn a_wrong_param_is_refused_with_what_it_takes() {
+        let required = ParamSpec { required: true, ..spec("since", ParamKind::String) };
+        let specs = [region(), spec("batch", ParamKind::Integer), spec("dry", ParamKind::Boolean), required];
+        let refuse = |pairs: &[_]| Params::resolve(&specs, &given(pairs)).unwrap_err().to_string();
+        assert_eq!(refuse(&[("regoin", "MX")]), "it has no param `regoin`; it has region, batch, dry, since");
+        assert_eq!(refuse(&[("dry", "true"), ("dry", "true")]), "param `dry` was given twice");
+        assert_eq!(refuse(&[("region", "AR")]), "param `region` takes one of BR, MX, not \"AR\"");
+        assert_eq!(refuse(&[("batch", "many")]), "param `batch` takes a whole number, not \"many\"");
+        assert_eq!(refuse(&[("dry", "yes")]), "param `dry` takes `true` or `false`, not \"yes\"");
+        assert_eq!(refuse(&[]), "param `since` is required: --param since=...");
+        assert_eq!(refuse(&[("since", "")]), refuse(&[]), "an unset shell variable is no value");
+        assert_eq!(
+            Params::resolve(&[], &given(&[("a", "b")])).unwrap_err().to_string(),
+            "it has no param `a`; it has none"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_never_repeated() {
+        let token = ParamSpec { secret: true, ..spec("token", ParamKind::Integer) };
+        let error = Params::resolve(&[token.clone()], &given(&[("token", "hunter2")])).unwrap_err();
+        assert_eq!(error.to_string(), "param `token` takes a whole number, not ***");
+        let params = Params::resolve(&[token], &given(&[("token", "1234")])).unwrap();
+        assert!(!format!("{params:?}").contains("1234"));
+        assert_eq!(params.iter().next().unwrap().1.expose(), "1234");
+    }
+
+    fn any_spec() -> impl Strategy<Value = ParamSpec> {
+        let kind = prop_oneof![
+            Just(ParamKind::String),
+            Just(ParamKind::Integer),
+            Just(ParamKind::Boolean),
+            Just(ParamKind::Choice(vec!["BR".into(), "MX".into()])),
+        ];
+        ("[a-c]", kind, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(name, kind, required, secret, default)| {
+                let mut spec = ParamSpec { required, secret, ..spec(&name, kind) };
+                let text = ["true", "7", "BR"].into_iter().find_map(|text| spec.read(text).ok());
+                spec.default = text.filter(|_| default);
+                spec
+            },
+        )
+    }
+
+    fn any_given() -> impl Strategy<Value = Vec<(String, String)>> {
+        let value = prop_oneof![Just("true".to_owned()), Just("BR".to_owned()), "[-+0-9]{0,21}", ".{0,8}"];
+        prop::collection::vec(("[a-d]", value), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn what_resolves_is_declared_complete_of_its_kind_and_as_secret_as_declared(
+            specs in prop::collection::vec(any_spec(), 0..4), given in any_given(),
+        ) {
+            let mut specs = specs;
+            specs.sort_by(|a, b| a.name.cmp(&b.name));
+            specs.dedup_by(|a, b| a.name == b.name);
+            let Ok(params) = Params::resolve(&specs, &given) else { return Ok(()) };
+            for (name, _) in &given {
+                prop_assert!(specs.iter().any(|spec| spec.name == *name));
+            }
+            for spec in &specs {
+                let value = params.iter().find(|(name, _)| **name == spec.name).map(|(_, value)| value);
+                prop_assert!(value.is_some() || !spec.required);
+                prop_assert!(value.is_some() || spec.default.is_none());
+                if let Some(value) = value {
+                    prop_assert_eq!(value.is_secret(), spec.secret);
+                    let normal = spec.kind.normalise(value.expose());
+                    prop_assert_eq!(normal.as_deref(), Some(value.expose()));
+                }
+            }
+        }
+
+        #[test]
+        fn what_was_resolved_resolves_again_to_the_same(spec in any_spec(), text in "[-+0-9]{1,6}|true|BR|.{0,8}") {
+            let once = Params::resolve(std::slice::from_ref(&spec), &[(spec.name.clone(), text)]);
+            if let Ok(once) = once {
+                let again: Vec<_> = once.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+                prop_assert_eq!(Params::resolve(&[spec], &again).unwrap(), once);
+            }
+        }
+
+        #[test]
+        fn no_error_repeats_a_secret(spec in any_spec(), text in "[a-z]{12}") {
+            let spec = ParamSpec { secret: true, ..spec };
+            if let Err(error) = Params::resolve(&[spec.clone()], &[(spec.name, text.clone())]) {
+                prop_assert!(!error.to_string().contains(&text));
+                let debug = format!("{error:?}");
+                prop_assert!(!debug.contains(&text));
+            }
+        }
+    }
+}

@@ -61,17 +61,33 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// A problem at a place in this file.
+    /// A problem at a place in this file; one behind its end (something is missing there) is shown at its end.
     pub fn problem(&self, at: Position, message: impl AsRef<str>, remedy: impl AsRef<str>) -> Problem {
-        Problem { position: Some(at), text: self.line(at.0), ..Problem::of_file(self.file, message, remedy) }
+        let lines = self.lines();
+        let index = (at.0 as usize).clamp(1, lines.len().max(1)) - 1;
+        let line = lines.get(index).copied().unwrap_or_default();
+        let behind = line.chars().count() + 1;
+        let column = if index + 1 < at.0 as usize { behind } else { (at.1 as usize).clamp(1, behind) };
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Problem {
+            position: Some((narrow(index + 1), narrow(column))),
+            text: (!self.may_hold_a_secret(line)).then(|| visible(line)),
+            ..Problem::of_file(self.file, message, remedy)
+        }
     }
 
-    /// A line that may be shown. One that may hold the default of a secret param is not repeated; whether it does cannot be
-    /// told for sure in a file that may not even be YAML.
-    fn line(&self, number: u32) -> Option<String> {
-        let line = self.text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
-        let may_be_secret = line.contains("default") && self.text.contains("secret");
-        (!may_be_secret).then(|| visible(line))
+    /// Lines as YAML counts them: a lone carriage return ends one, too.
+    fn lines(&self) -> Vec<&str> {
+        let unix = self.text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let mut lines: Vec<&str> = unix.flat_map(|line| line.split('\r')).collect();
+        lines.pop_if(|last| last.is_empty());
+        lines
+    }
+
+    /// Whether a line may hold the default of a secret param, so that it must not be repeated. It cannot be told for sure in a
+    /// file that may not even be YAML.
+    fn may_hold_a_secret(&self, line: &str) -> bool {
+        line.contains("default") && self.text.contains("secret")
     }
 }
 
@@ -100,6 +116,20 @@ mod tests {
         let problem = source.problem((2, 3), "bad \x07", "fix\n");
         assert_eq!(problem.text.as_deref(), Some(" x\u{fffd}[2J\u{fffd}y"));
         assert_eq!(problem.to_string(), "a\u{fffd}.yaml:2:3: bad \u{fffd}; fix\u{fffd}");
+    }
+
+    #[test]
+    fn lines_are_counted_as_yaml_counts_them_and_places_never_leave_the_text() {
+        let source = Source { file: Path::new("a.yaml"), text: "one\r\ntwo\rthree\n" };
+        let place = |at| {
+            let problem = source.problem(at, "bad", "fix");
+            (problem.position.unwrap(), problem.text.unwrap())
+        };
+        assert_eq!(place((2, 2)), ((2, 2), "two".into()));
+        assert_eq!(place((3, 9)), ((3, 6), "three".into()));
+        assert_eq!(place((4, 1)), ((3, 6), "three".into()));
+        assert_eq!(place((0, 0)), ((1, 1), "one".into()));
+        assert_eq!(Source { text: "", ..source }.problem((1, 1), "bad", "fix").position, Some((1, 1)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::decode::Decoder;
 use super::files::read_text;
 use super::manifest::{self, Word};
 use super::problem::Position;
+use super::walk;
 use super::yaml::Node;
 
 /// What `stopover.yaml` says.
@@ -94,7 +95,7 @@ fn pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
         return None;
     };
     let glob = decoder.text(files, "files")?;
-    if let Err(error) = glob::Pattern::new(&glob) {
+    if let Err(error) = walk::check(&glob) {
         decoder.report(files.at, format!("`{glob}` is no pattern: {}", error.msg), "write it like `migrations/*.yaml`");
         return None;
     }

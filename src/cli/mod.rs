@@ -5,18 +5,23 @@ mod completions;
 mod console;
 pub mod context;
 mod control;
+mod detach;
 mod doctor;
 pub mod exit;
+mod guard;
 mod init;
 mod json;
+mod lint;
 mod list;
 mod logs;
+mod new;
 mod paint;
 mod resume;
 mod run;
 mod runs;
 mod show;
 mod table;
+mod worker;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -26,6 +31,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use color_eyre::{Report, Result};
 
 use crate::config::{Config, Flags};
+use crate::launch;
 use crate::ledger::WishKind;
 
 pub use context::Context;
@@ -88,8 +94,18 @@ enum Verb {
     Init(init::Args),
     /// Check everything here that a run depends on, and explain every unfinished run
     Doctor(doctor::Args),
+    /// Check every file of the catalog; fails if there is a problem
+    Lint(lint::Args),
+    /// Begin a migration: write a script or manifest that runs at once
+    New(new::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
+    #[command(name = launch::HELPER_VERB, hide = true)]
+    Detach(worker::Args),
+    #[command(name = launch::WORKER_VERB, hide = true)]
+    Worker(worker::Args),
+    #[command(name = crate::worker::guard::VERB, hide = true)]
+    Guard,
 }
 
 /// Runs the program and says how it ended.
@@ -114,6 +130,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let Global { catalog, state_dir, ledger, operator, read_only } = cli.global;
     let verb = match cli.verb {
         Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), &args),
+        Some(Verb::Guard) => return guard::run(),
         Some(verb) => verb,
         None => Verb::Console,
     };
@@ -121,6 +138,12 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     if matches!(verb, Verb::Console) && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Ok(attach::explain());
     }
+    // The detached roles come before the runtime: what they do to their process must happen while it has a single thread.
+    let verb = match verb {
+        Verb::Detach(args) => return detach::run(&config, &args),
+        Verb::Worker(args) => return worker::run(&config, &args),
+        verb => verb,
+    };
     let context = Context { config };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -136,7 +159,9 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Cancel(args) => control::run(&context, WishKind::Cancel, args).await,
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
-            Verb::Completions(_) => unreachable!("handled before the configuration is read"),
+            Verb::Lint(args) => lint::run(&context, args).await,
+            Verb::New(args) => new::run(&context, args).await,
+            Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => unreachable!("handled above"),
         }
     })
 }

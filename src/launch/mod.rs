@@ -5,8 +5,6 @@
 mod detach;
 mod plan;
 
-use std::time::Duration;
-
 use crate::catalog::{Catalog, Entry, MigrationId};
 use crate::config::Config;
 use crate::ledger::{
@@ -14,11 +12,9 @@ use crate::ledger::{
     WrongEnvironment,
 };
 
-pub use detach::{DetachError, WorkerTask, detach};
+pub use crate::worker::CLAIM_WITHIN;
+pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
 pub use plan::{Plan, PlanRefusal, Request, plan};
-
-/// How long a worker has from the record of its run to its claim. Starting takes milliseconds; a busy node may need more.
-pub const CLAIM_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a launch or a resume did not happen.
 #[derive(Debug, thiserror::Error)]

@@ -276,6 +276,18 @@ pub enum Interruption {
     LeaseLost,
 }
 
+impl Interruption {
+    /// The cause in words.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Shutdown => "its pod was shut down",
+            Self::AskedToResume => "it stopped at its checkpoint and asks to be resumed",
+            Self::LeaseLost => "its worker could not reach the ledger in time",
+        }
+    }
+}
+
 /// Why a run failed, and the last that its program said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -505,14 +517,7 @@ impl Run {
     pub fn reason(&self) -> Option<String> {
         match &self.state {
             RunState::Failed { failure, .. } => Some(failure.cause.to_string()),
-            RunState::Interrupted { cause, .. } => Some(
-                match cause {
-                    Interruption::Shutdown => "its pod was shut down",
-                    Interruption::AskedToResume => "it stopped at its checkpoint and asks to be resumed",
-                    Interruption::LeaseLost => "its worker could not reach the ledger in time",
-                }
-                .to_owned(),
-            ),
+            RunState::Interrupted { cause, .. } => Some(cause.reason().to_owned()),
             RunState::Paused { by, .. } => Some(format!("paused by {}", by.operator)),
             RunState::Cancelled { by, .. } => Some(format!("cancelled by {}", by.operator)),
             _ => None,

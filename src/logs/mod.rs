@@ -10,6 +10,9 @@
 //! 2026-11-04T02:13:56.120Z system F attempt 2 started
 //! ```
 
+pub mod archive;
+pub mod file;
+pub mod mirror;
 pub mod reader;
 pub mod record;
 pub mod sanitise;

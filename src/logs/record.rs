@@ -46,10 +46,48 @@ pub struct Record<'a> {
 
 /// Appends the prefix of a record to `out`; the text and a newline are to follow.
 pub fn push_prefix(out: &mut Vec<u8>, time: Timestamp, stream: Stream, partial: bool) {
-    out.extend_from_slice(time.rfc3339().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(stream.tag().as_bytes());
-    out.extend_from_slice(if partial { b" P " } else { b" F " });
+    out.extend_from_slice(&Prefix::new(time, stream).of(partial));
+}
+
+/// The prefix of records of one stream, formatted once for all lines of a millisecond.
+#[derive(Clone, Debug)]
+pub struct Prefix {
+    time: Timestamp,
+    bytes: [u8; PREFIX],
+}
+
+impl Prefix {
+    /// A prefix for records read at `time`.
+    #[must_use]
+    pub fn new(time: Timestamp, stream: Stream) -> Self {
+        let mut bytes = [b' '; PREFIX];
+        bytes[25..31].copy_from_slice(stream.tag().as_bytes());
+        write_time(&mut bytes, time);
+        Self { time, bytes }
+    }
+
+    /// Moves to another time; free when it is the same millisecond.
+    pub fn move_to(&mut self, time: Timestamp) {
+        if time != self.time {
+            self.time = time;
+            write_time(&mut self.bytes, time);
+        }
+    }
+
+    /// The bytes for a whole line or for a piece that is continued.
+    #[must_use]
+    pub fn of(&self, partial: bool) -> [u8; PREFIX] {
+        let mut bytes = self.bytes;
+        bytes[32] = if partial { b'P' } else { b'F' };
+        bytes
+    }
+}
+
+/// A year beyond 9999 would not fit the format; a clock that far off is shown as the format's last moment.
+fn write_time(bytes: &mut [u8; PREFIX], time: Timestamp) {
+    let text = time.rfc3339();
+    let text = if text.len() == 24 { text.as_str() } else { "9999-12-31T23:59:59.999Z" };
+    bytes[..24].copy_from_slice(text.as_bytes());
 }
 
 /// What a record says of itself apart from its time: enough to tell which records are pieces of one line.

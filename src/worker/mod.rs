@@ -1,1 +1,94 @@
 //! One run in its own process.
+//!
+//! ```text
+//! program ──stdout, stderr──> pump (thread) ──> log file ──> archive ──> ledger
+//!                              │  └──> mirror (thread) ──> PID 1's stdout
+//!                              └ protocol ──> board ──> heart ──> ledger
+//! supervise: wish, shutdown, lease, timeout ──> SIGTERM, grace, SIGKILL ──> outcome ──> report ──> ledger
+//! ```
+//!
+//! The pump and the mirror are threads that wait for nobody. Everything that talks to the ledger is a task of one
+//! current-thread runtime, and the program is stopped before the right to run it ends, whatever the ledger does.
+
+mod attempt;
+mod board;
+pub mod environment;
+mod framing;
+pub mod guard;
+mod heart;
+mod mask;
+mod outcome;
+mod program;
+mod protocol;
+mod pump;
+mod remaining;
+mod report;
+mod signals;
+mod supervise;
+mod tail;
+mod warnings;
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::ledger::{LedgerError, RunId};
+
+use guard::Guard;
+use signals::Signals;
+
+/// How long a worker has from the record of its run to its claim. Starting takes milliseconds; a busy node may need more.
+pub const CLAIM_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a worker ended without having executed its attempt to a reported end. It is read in the worker's own log only.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The ledger could not be reached, or refuses the attempt.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Another attempt holds the run.
+    #[error("{0}; nothing more was written")]
+    Fenced(String),
+    /// The outcome is known here only.
+    #[error("the end could not be reported: {0}")]
+    Unreported(String),
+}
+
+/// Executes one attempt of a run, from its claim to the report of its end. Must be called before any other thread exists.
+///
+/// # Errors
+/// See [`WorkerError`].
+pub fn run(config: &Config, run: RunId, attempt: u32) -> Result<(), WorkerError> {
+    end_on_panic();
+    let system = |what| move |source| WorkerError::System { what, source };
+    let guard = Guard::post().map_err(system("the guard cannot be posted"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("the runtime cannot be started"))?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::take_over().map_err(system("signals cannot be handled"))?;
+        attempt::execute(config, run, attempt, &mut signals).await
+    });
+    guard.relieve();
+    // A task that hangs in the ledger's driver must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// A worker with a broken part must not look alive: it ends, whatever thread panicked, and its guard ends the program.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        // Not `abort`: a core dump holds secrets.
+        std::process::exit(101);
+    }));
+}

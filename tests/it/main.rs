@@ -1,7 +1,10 @@
 //! Everything that is tested from outside: real files, processes, terminals and databases. One binary, to link once.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod catalog;
 mod cli;
 mod ledger;
 mod readme;
+mod logs;
 mod support;

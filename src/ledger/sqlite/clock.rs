@@ -83,26 +83,26 @@ mod tests {
         }
     }
 
-    fn stored(time: i64, boot: &str, uptime: u64) -> Option<(Timestamp, Option<String>, Duration)> {
-        Some((Timestamp::from_millis(time), Some(boot.to_owned()), Duration::from_millis(uptime)))
+    fn stored(time: i64, boot: &str, uptime: u64) -> (Timestamp, Option<String>, Duration) {
+        (Timestamp::from_millis(time), Some(boot.to_owned()), Duration::from_millis(uptime))
     }
 
     #[test]
     fn a_fresh_ledger_follows_the_wall_clock() {
         assert_eq!(machine(5_000, "a", 7).after(None).as_millis(), 5_000);
-        assert_eq!(machine(5_000, "a", 800).after(stored(4_000, "a", 700)).as_millis(), 5_000);
+        assert_eq!(machine(5_000, "a", 800).after(Some(stored(4_000, "a", 700))).as_millis(), 5_000);
     }
 
     #[test]
     fn a_wall_clock_set_back_does_not_take_the_ledger_along() {
         // An hour back, two seconds after the last write.
         let set_back = machine(10_000_000 - 3_600_000, "a", 9_000);
-        assert_eq!(set_back.after(stored(10_000_000, "a", 7_000)).as_millis(), 10_002_000);
+        assert_eq!(set_back.after(Some(stored(10_000_000, "a", 7_000))).as_millis(), 10_002_000);
     }
 
     #[test]
     fn another_boot_starts_from_the_stored_time() {
-        assert_eq!(machine(1_000, "b", 50).after(stored(4_000, "a", 700)).as_millis(), 4_000);
-        assert_eq!(machine(9_000, "b", 50).after(stored(4_000, "a", 700)).as_millis(), 9_000);
+        assert_eq!(machine(1_000, "b", 50).after(Some(stored(4_000, "a", 700))).as_millis(), 4_000);
+        assert_eq!(machine(9_000, "b", 50).after(Some(stored(4_000, "a", 700))).as_millis(), 9_000);
     }
 }

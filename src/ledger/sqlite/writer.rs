@@ -177,10 +177,7 @@ fn record(db: &Connection, run: RunId, event: &Event) -> Result<(), Fault> {
 
 /// Tells a refusal by the index of open runs, with the run that is there, from any other failure.
 fn or_occupied(db: &Connection, written: rusqlite::Result<usize>, run: &Run) -> Result<(), Fault> {
-    let error = match written {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
+    let Err(error) = written else { return Ok(()) };
     if is_occupied(&error) {
         let open = runs(db, "SELECT run FROM runs WHERE migration = ?1 AND open = 1", [run.migration.as_str()])?;
         if let Some(open) = open.into_iter().next() {

@@ -14,6 +14,9 @@ macro_rules! contract {
         mod sqlite {
             $(#[tokio::test] async fn $promise() { super::$promise(super::Home::sqlite()).await; })*
         }
+        mod mongo {
+            $(#[tokio::test] async fn $promise() { super::$promise(super::Home::mongo()).await; })*
+        }
     };
 }
 

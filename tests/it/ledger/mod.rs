@@ -5,6 +5,7 @@ mod contract;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::{Document, doc};
 use stopover::catalog::{Checksum, MigrationId};
 use stopover::ledger::{
     Acted, Action, Beat, Launch, LaunchParam, LedgerAddress, LedgerError, LedgerReader, LedgerWriter, NewRun, Outcome,
@@ -14,6 +15,8 @@ use stopover::place::{Actor, Place};
 use stopover::process::ProcessIdentity;
 use tempfile::TempDir;
 
+use crate::support::mongo::Database;
+
 /// Long enough that no test outlives it by accident.
 const LEASE: Duration = Duration::from_secs(60);
 /// Short enough to wait for its end.
@@ -22,6 +25,7 @@ const BRIEF: Duration = Duration::from_millis(50);
 /// Where a test's ledger lives; gone when it is dropped.
 enum Home {
     Sqlite(TempDir),
+    Mongo(Database),
 }
 
 impl Home {
@@ -29,9 +33,14 @@ impl Home {
         Self::Sqlite(TempDir::new().unwrap())
     }
 
+    fn mongo() -> Self {
+        Self::Mongo(Database::new())
+    }
+
     fn address(&self) -> LedgerAddress {
         match self {
             Self::Sqlite(directory) => LedgerAddress::Sqlite(directory.path().join("state/ledger.db")),
+            Self::Mongo(database) => LedgerAddress::parse(&database.uri()).unwrap(),
         }
     }
 
@@ -45,11 +54,15 @@ impl Home {
 
     /// Makes the ledger look as if a later version had upgraded it.
     async fn make_newer(&self) {
-        match (self, self.address()) {
-            (Self::Sqlite(_), LedgerAddress::Sqlite(path)) => {
-                rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        match self {
+            Self::Sqlite(directory) => {
+                let file = rusqlite::Connection::open(directory.path().join("state/ledger.db")).unwrap();
+                file.pragma_update(None, "user_version", 99).unwrap();
             }
-            _ => unreachable!(),
+            Self::Mongo(database) => {
+                let passports = database.open().await.collection::<Document>("stopover_passport");
+                passports.update_one(doc! { "_id": "schema" }, doc! { "$set": { "version": 99 } }).await.unwrap();
+            }
         }
     }
 }

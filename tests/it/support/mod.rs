@@ -1,5 +1,6 @@
 //! What all tests share.
 
+pub mod mongo;
 pub mod scene;
 
 use std::time::{Duration, Instant};

@@ -1,1 +1,0 @@
-//! New migrations from templates.

@@ -1,0 +1,307 @@
+//! The copy of a run's output on the standard output of PID 1, for `kubectl logs`.
+//!
+//! It can never hold a run up. The worker offers what it has read and goes on; a thread of its own writes it. When whoever
+//! reads PID 1's output stalls, lines are left out *of the mirror only*, and the mirror says how many once it is read again.
+//!
+//! Many workers share one pipe. A write of at most [`ATOMIC`] bytes is not torn by the others, so every write is whole lines of
+//! at most that size together; a longer line is cut into pieces whose ends are marked with `…`.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+
+use crate::config::{MirrorTarget, StateDir};
+use crate::process::ProcessIdentity;
+
+use super::record::{self, Stream};
+use super::sanitise;
+
+/// `PIPE_BUF` of Linux, see pipe(7).
+const ATOMIC: usize = 4096;
+/// Bytes that may wait for the reader.
+const WAITING: usize = 2 * 1024 * 1024;
+/// Batches that may wait for the reader.
+const WAITING_BATCHES: usize = 4096;
+/// How long a stalled reader is waited for once the run has ended.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+/// How long a reader that is gone is left alone.
+const REOPEN_AFTER: Duration = Duration::from_secs(5);
+/// How often a wait for the reader looks whether the run has ended.
+const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// The worker's end of the mirror.
+pub struct Mirror {
+    target: Option<Target>,
+}
+
+struct Target {
+    queue: SyncSender<Batch>,
+    shared: Arc<Shared>,
+    /// Lines left out since the last batch that was taken.
+    left_out: u64,
+    thread: thread::JoinHandle<()>,
+}
+
+/// What both threads see.
+#[derive(Default)]
+struct Shared {
+    waiting: AtomicUsize,
+    left_out_in_all: AtomicU64,
+    give_up_at: OnceLock<Instant>,
+}
+
+struct Batch {
+    /// Lines that were left out before these.
+    left_out: u64,
+    records: Vec<u8>,
+}
+
+impl Mirror {
+    /// Opens the mirror for the run of `name`.
+    ///
+    /// # Errors
+    /// A sentence for the operator on why nothing is mirrored.
+    pub fn start(target: &MirrorTarget, state: &StateDir, name: &str) -> Result<Self, String> {
+        let Some(path) = resolve(target, state) else {
+            return Ok(Self::off());
+        };
+        let file = match open(&path) {
+            Ok(file) => Some(file),
+            Err(OpenError::NoReader) => None,
+            Err(OpenError::Useless(reason)) => {
+                return Err(format!("the output is not mirrored to {}: {reason}", path.display()));
+            }
+        };
+        let (queue, batches) = sync_channel(WAITING_BATCHES);
+        let shared = Arc::new(Shared::default());
+        let opened = Instant::now();
+        let writer = Writer { path, file, opened, prefix: format!("[{name}] "), lost: 0, shared: shared.clone() };
+        let thread = thread::Builder::new()
+            .name("mirror".to_owned())
+            .spawn(move || writer.run(&batches))
+            .map_err(|error| format!("the output is not mirrored: no thread: {error}"))?;
+        Ok(Self { target: Some(Target { queue, shared, left_out: 0, thread }) })
+    }
+
+    /// A mirror that shows nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { target: None }
+    }
+
+    /// Hands over a batch of records, or counts its lines as left out; never waits. An empty batch passes the count on.
+    pub fn offer(&mut self, records: &[u8]) {
+        let Some(target) = &mut self.target else {
+            return;
+        };
+        if records.is_empty() && target.left_out == 0 {
+            return;
+        }
+        let lines = || memchr::memchr_iter(b'\n', records).count() as u64;
+        let taken = target.shared.waiting.load(Ordering::Relaxed) + records.len() <= WAITING
+            && match target.queue.try_send(Batch { left_out: target.left_out, records: records.to_vec() }) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            };
+        if taken {
+            target.left_out = 0;
+            target.shared.waiting.fetch_add(records.len(), Ordering::Relaxed);
+        } else {
+            let lines = lines();
+            target.left_out += lines;
+            target.shared.left_out_in_all.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// What the operator should know, if lines were left out.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let count = self.target.as_ref()?.shared.left_out_in_all.load(Ordering::Relaxed);
+        (count > 0).then(|| {
+            format!("{count} lines are missing in the mirror, for its reader did not keep up; the run's log has them")
+        })
+    }
+
+    /// Waits for what is left to be written, but not longer than a second.
+    pub fn close(self) {
+        let Some(target) = self.target else {
+            return;
+        };
+        target.shared.give_up_at.get_or_init(|| Instant::now() + FLUSH_WITHIN);
+        // The last count needs a place; if there is none, the reader stalls and would not read it either.
+        let _ = target.queue.try_send(Batch { left_out: target.left_out, records: Vec::new() });
+        drop(target.queue);
+        let _ = target.thread.join();
+    }
+}
+
+/// Where the mirror is, or nothing when it is off.
+fn resolve(target: &MirrorTarget, state: &StateDir) -> Option<PathBuf> {
+    match target {
+        MirrorTarget::Off => None,
+        MirrorTarget::Path(path) => Some(path.clone()),
+        MirrorTarget::Auto => {
+            let first = PathBuf::from("/proc/1/fd/1");
+            if is_null(&first) {
+                // A shared process namespace: PID 1 is not ours, but the keeper may be there.
+                let keeper = fs::read(state.keeper_pid()).ok();
+                let keeper = keeper.and_then(|json| serde_json::from_slice::<ProcessIdentity>(&json).ok());
+                if let Some(keeper) = keeper.filter(|keeper| keeper.is_alive()) {
+                    return Some(PathBuf::from(format!("/proc/{}/fd/1", keeper.pid)));
+                }
+            }
+            Some(first)
+        }
+    }
+}
+
+fn is_null(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| {
+        file.file_type().is_char_device() && rustix::fs::major(file.rdev()) == 1 && rustix::fs::minor(file.rdev()) == 3
+    })
+}
+
+enum OpenError {
+    /// A FIFO that nobody has open for reading; somebody may come.
+    NoReader,
+    /// It will not get better.
+    Useless(String),
+}
+
+/// A new description, so that `O_NONBLOCK` is ours alone and PID 1 does not notice; `O_APPEND`, for a regular file would be overwritten
+/// from its start.
+fn open(path: &Path) -> Result<File, OpenError> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
+        rustix::io::Errno::NXIO => OpenError::NoReader,
+        error => OpenError::Useless(io::Error::from(error).to_string()),
+    })?;
+    if is_null(path) {
+        return Err(OpenError::Useless("it is /dev/null".to_owned()));
+    }
+    if rustix::termios::isatty(&fd) {
+        return Err(OpenError::Useless("it is a terminal, which somebody may be working at".to_owned()));
+    }
+    Ok(File::from(fd))
+}
+
+/// The mirror's own thread.
+struct Writer {
+    path: PathBuf,
+    file: Option<File>,
+    /// When opening was last tried.
+    opened: Instant,
+    prefix: String,
+    /// Lines given up for lack of a reader and not yet told of.
+    lost: u64,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    fn run(mut self, batches: &Receiver<Batch>) {
+        let mut lines = Vec::with_capacity(2 * ATOMIC);
+        for batch in batches {
+            self.lost += batch.left_out;
+            if self.lost > 0 && self.is_open() {
+                let text = format!(
+                    "{} lines are left out here, for this output was not read in time; the run's log has them",
+                    self.lost
+                );
+                let told = self.lost;
+                self.push(Stream::System, false, text.as_bytes(), &mut lines);
+                self.write(&mut lines);
+                self.lost = self.lost.saturating_sub(told);
+            }
+            for record in batch.records.split(|&byte| byte == b'\n').filter(|record| !record.is_empty()) {
+                if let Some(record) = record::parse(record) {
+                    self.push(record.stream, record.partial, record.text, &mut lines);
+                }
+            }
+            self.write(&mut lines);
+            self.shared.waiting.fetch_sub(batch.records.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Adds a line, in as many pieces as it needs; `lines` never exceeds one atomic write.
+    fn push(&mut self, stream: Stream, goes_on: bool, text: &[u8], lines: &mut Vec<u8>) {
+        // Printable ASCII is passed on as it is; all else is made safe first, for a terminal will show it.
+        let safe;
+        let mut text = if text.iter().all(|&byte| (b' '..0x7f).contains(&byte) || byte == b'\t') {
+            text
+        } else {
+            safe = sanitise::plain(text);
+            safe.as_bytes()
+        };
+        let speaker: &[u8] = if stream == Stream::System { b"stopover: " } else { b"" };
+        let room = ATOMIC - self.prefix.len() - speaker.len() - "…\n".len();
+        loop {
+            let cut = if text.len() <= room { text.len() } else { char_boundary(text, room) };
+            let (piece, rest) = text.split_at(cut);
+            let marked = goes_on || !rest.is_empty();
+            let size = self.prefix.len() + speaker.len() + piece.len() + "…\n".len();
+            if lines.len() + size > ATOMIC {
+                self.write(lines);
+            }
+            lines.extend_from_slice(self.prefix.as_bytes());
+            lines.extend_from_slice(speaker);
+            lines.extend_from_slice(piece);
+            lines.extend_from_slice(if marked { "…\n".as_bytes() } else { b"\n" });
+            if rest.is_empty() {
+                return;
+            }
+            text = rest;
+        }
+    }
+
+    /// Writes what is there and empties it: all of it, or none when the reader is gone or the time is over.
+    fn write(&mut self, lines: &mut Vec<u8>) {
+        let mut rest = lines.as_slice();
+        while !rest.is_empty() && self.is_open() {
+            let Some(file) = &mut self.file else { break };
+            match file.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.shared.give_up_at.get().is_some_and(|end| Instant::now() >= *end) {
+                        break;
+                    }
+                    // An error here shows at the next write, too.
+                    let _ = poll(&mut [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)], Some(&LOOK_UP));
+                }
+                // The reader is gone, or the disk under it is full.
+                Err(_) => {
+                    self.file = None;
+                    self.opened = Instant::now();
+                }
+            }
+        }
+        let missed = memchr::memchr_iter(b'\n', rest).count() as u64;
+        self.lost += missed;
+        self.shared.left_out_in_all.fetch_add(missed, Ordering::Relaxed);
+        lines.clear();
+    }
+
+    /// Whether there is something to write to; tries again now and then.
+    fn is_open(&mut self) -> bool {
+        if self.file.is_none() && self.opened.elapsed() >= REOPEN_AFTER {
+            self.file = open(&self.path).ok();
+            self.opened = Instant::now();
+        }
+        self.file.is_some()
+    }
+}
+
+/// The last place at or before `at` that is not within a character.
+fn char_boundary(text: &[u8], at: usize) -> usize {
+    (at.saturating_sub(3)..=at).rev().find(|&index| text[index] & 0xc0 != 0x80).unwrap_or(at)
+}

@@ -1,0 +1,307 @@
+//! One attempt, from its claim to the report of its end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Catalog, Entry, Migration, Work};
+use crate::config::Config;
+use crate::ledger::{
+    self, Acted, Action, Failure, FailureCause, LedgerError, LedgerWriter, Outcome, RemainingCount, Run, RunId,
+    WishKind, Worker,
+};
+use crate::logs::archive::Archive;
+use crate::logs::file::LogFile;
+use crate::logs::mirror::Mirror;
+use crate::process::ProcessIdentity;
+use crate::time::short_duration;
+
+use super::board::Board;
+use super::environment;
+use super::heart::{Heart, Pulse};
+use super::mask::Masks;
+use super::outcome::{self, Stop};
+use super::program::{Exit, Output, Program};
+use super::pump::{Pump, PumpParts};
+use super::remaining::{Countdown, Counter};
+use super::report::{Reported, report};
+use super::signals::Signals;
+use super::supervise::{self, End, Limits};
+use super::warnings::{Subject, Warnings};
+use super::{CLAIM_WITHIN, WorkerError};
+
+/// How long pipes that a background process holds open are read after the program has ended.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// How long what is left of a program's group may take to end after SIGTERM.
+const REST_WITHIN: Duration = Duration::from_secs(2);
+/// How long the archive may hold up the report of the end.
+const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
+/// How long the archive is tried again once the end is reported.
+const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
+/// How long the end is tried to be reported: nothing that was done shall go unrecorded.
+const REPORT_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// The same when the lease was lost: the run reads as lost by then, and may be taken over.
+const REPORT_LOSS_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// Executes an attempt.
+pub async fn execute(config: &Config, id: RunId, attempt: u32, signals: &mut Signals) -> Result<(), WorkerError> {
+    let ledger = open_ledger(config).await?;
+    let claimed = Instant::now();
+    let run = claim(&*ledger, config, id, attempt).await?;
+    Attempt::prepare(config, ledger, run, claimed)?.execute(signals).await
+}
+
+/// The launch gave this worker a time to claim its run; until then a ledger that is away is waited for.
+async fn open_ledger(config: &Config) -> Result<Arc<dyn LedgerWriter>, LedgerError> {
+    let deadline = Instant::now() + CLAIM_WITHIN;
+    loop {
+        match ledger::open_writer(&config.ledger).await {
+            Err(error) if error.is_transient() && Instant::now() < deadline => sleep(Duration::from_millis(500)).await,
+            result => return result,
+        }
+    }
+}
+
+async fn claim(ledger: &dyn LedgerWriter, config: &Config, id: RunId, attempt: u32) -> Result<Run, LedgerError> {
+    let worker = Worker { place: config.actor.place.clone(), process: ProcessIdentity::current() };
+    let deadline = Instant::now() + CLAIM_WITHIN;
+    let mut unsure = false;
+    loop {
+        let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease };
+        match ledger.act(id, action).await {
+            Ok(Acted::Changed(run)) => return Ok(*run),
+            Err(error) if error.is_transient() && Instant::now() < deadline => {
+                unsure = true;
+                sleep(Duration::from_millis(500)).await;
+            }
+            result => {
+                // An earlier claim may have arrived although its answer did not.
+                let mine = |run: &Run| run.worker.as_ref() == Some(&worker) && run.is_held_by(attempt);
+                if unsure && let Some(run) = ledger.run(id).await?.value.filter(mine) {
+                    return Ok(run);
+                }
+                return match result {
+                    Err(error) => Err(error),
+                    Ok(_) => Err(LedgerError::NoSuchRun(id)),
+                };
+            }
+        }
+    }
+}
+
+/// A claimed attempt with everything it needs but its program.
+struct Attempt<'a> {
+    config: &'a Config,
+    ledger: Arc<dyn LedgerWriter>,
+    run: Run,
+    claimed: Instant,
+    masks: Arc<Masks>,
+    /// The program's environment.
+    variables: BTreeMap<OsString, OsString>,
+    warnings: Warnings,
+    pump: Pump,
+    archive: Archive,
+    heart: Heart,
+    pulse: watch::Receiver<Pulse>,
+    counts: watch::Sender<Option<RemainingCount>>,
+}
+
+/// How it went.
+enum Course {
+    /// There was no program. Says why.
+    NotStarted(String),
+    /// There was, and it has ended.
+    Ended { end: End, last_lines: Vec<String> },
+}
+
+impl Course {
+    fn outcome(&self, wish: Option<WishKind>) -> Outcome {
+        match self {
+            Self::NotStarted(message) => Outcome::Failed(Failure {
+                cause: FailureCause::Start { message: message.clone() },
+                last_lines: Vec::new(),
+            }),
+            Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines.clone()),
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    fn prepare(
+        config: &'a Config,
+        ledger: Arc<dyn LedgerWriter>,
+        run: Run,
+        claimed: Instant,
+    ) -> Result<Self, WorkerError> {
+        let secrets = environment::secret_params(&run);
+        let masks = Arc::new(Masks::of(config, &secrets));
+        let warnings = Warnings::default();
+        let log = LogFile::open(config.state_dir.run_log(run.id));
+        let archive = Archive::new(ledger.clone(), run.id, run.attempt, log.path().to_owned(), log.extent());
+        let mirror = Mirror::start(&config.mirror, &config.state_dir, run.migration.as_str());
+        let mirror = mirror.unwrap_or_else(|reason| {
+            warnings.set(Subject::Mirror, Some(reason));
+            Mirror::off()
+        });
+        let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone() })
+            .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
+        let (counts, remaining) = watch::channel(None);
+        let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
+        let (heart, pulse) = Heart::new(ledger.clone(), run.id, run.attempt, config.lease, board, claimed);
+        let variables = environment::of_program(config, &run, &secrets);
+        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, archive, heart, pulse, counts })
+    }
+
+    async fn execute(mut self, signals: &mut Signals) -> Result<(), WorkerError> {
+        let (run, by) = (&self.run, &self.run.launch.by);
+        self.pump.note(format!(
+            "attempt {} of run {} ({}) starts, launched by {} from pod {}",
+            run.attempt, run.id, run.migration, by.operator, by.place.pod
+        ));
+        let course = match self.start() {
+            Ok((migration, program, output)) => self.accompany(&migration, program, output, signals).await,
+            Err(message) => Course::NotStarted(self.masks.text(&message)),
+        };
+        self.conclude(course).await
+    }
+
+    /// Starts the program if it is still the one that was launched.
+    fn start(&self) -> Result<(Migration, Program, Output), String> {
+        let Run { migration: id, launch, .. } = &self.run;
+        let path = self.config.catalog.display();
+        let migration = match Catalog::load(&self.config.catalog).entry(id) {
+            Some(Entry::Ready(migration)) => (**migration).clone(),
+            Some(Entry::Broken(broken)) => {
+                let problem = broken.problems.first().map(ToString::to_string).unwrap_or_default();
+                return Err(format!("{id} cannot be started, its file is broken: {problem}"));
+            }
+            None => return Err(format!("{id} is not in the catalog {path} of this pod; another image may have it")),
+        };
+        if migration.checksum != launch.checksum {
+            return Err(format!(
+                "{id} has changed since this run was launched (checksum {} then, {} now) and was not started; launch it again to run what it is now",
+                launch.checksum.short(),
+                migration.checksum.short()
+            ));
+        }
+        let Work::Executable(template) = &migration.work;
+        let (program, output) = Program::start(&launch.command, &template.directory, &self.variables)?;
+        Ok((migration, program, output))
+    }
+
+    /// Stays with the program until nothing of it is left.
+    async fn accompany(
+        &mut self,
+        migration: &Migration,
+        mut program: Program,
+        (stdout, stderr): Output,
+        signals: &mut Signals,
+    ) -> Course {
+        let carried = self.pump.carry(stdout, stderr);
+        let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
+        let mut countdown = self.countdown(migration);
+        let stop = CancellationToken::new();
+        let counting = async {
+            match &mut countdown {
+                Some(countdown) => countdown.follow(&stop).await,
+                None => stop.cancelled().await,
+            }
+        };
+        let supervising = async {
+            let end = supervise::watch(&mut program, &self.pump, self.pulse.clone(), signals, limits).await;
+            self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN);
+            let carried = carried.await.unwrap_or_default();
+            if carried.cut_off {
+                self.pump.note("a background process still holds the program's output open; it is no longer read");
+            }
+            let left = program.end_the_rest(REST_WITHIN).await;
+            if left > 0 {
+                self.pump.note(format!("{left} processes that the program had left behind were ended"));
+            }
+            program.bury();
+            stop.cancel();
+            (end, carried.last_lines)
+        };
+        let beating = self.heart.keep_beating(&stop);
+        let archiving = self.archive.follow(&stop);
+        let ((end, last_lines), (), (), ()) = tokio::join!(supervising, beating, archiving, counting);
+        if let Some(countdown) = &mut countdown
+            && end.exit == Exit::Status(0)
+            && end.fenced.is_none()
+        {
+            countdown.settle().await;
+        }
+        Course::Ended { end, last_lines }
+    }
+
+    fn countdown(&self, migration: &Migration) -> Option<Countdown> {
+        let remaining = migration.remaining.as_ref()?;
+        let Run { migration: id, launch, progress, .. } = &self.run;
+        let counter = Counter::new(remaining, self.config.database.as_ref(), &self.variables, |template| {
+            template.render(id, launch.rerun)
+        });
+        match counter {
+            Ok(counter) => {
+                let before = progress.remaining.as_ref();
+                Some(Countdown::new(counter, self.counts.clone(), self.warnings.clone(), before))
+            }
+            Err(reason) => {
+                let text = format!("what remains cannot be counted: {reason}");
+                self.warnings.set(Subject::Remaining, Some(text));
+                None
+            }
+        }
+    }
+
+    /// Reports how it ended; everything that was said before is stored first.
+    async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
+        if let Course::Ended { end: End { fenced: Some(reason), .. }, .. } = course {
+            self.pump.note(format!("the program was killed: {reason}"));
+            self.pump.close();
+            return Err(WorkerError::Fenced(reason));
+        }
+        let outcome = course.outcome(self.heart.pulse().wish);
+        self.pump.note(format!(
+            "{} after {}",
+            describe(&outcome, self.heart.pulse().wish),
+            short_duration(self.claimed.elapsed())
+        ));
+        self.pump.settle().await;
+        let archived = self.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
+        let lost = matches!(course, Course::Ended { end: End { stop: Some(Stop::LeaseLost), .. }, .. });
+        let reported = report(
+            &self.ledger,
+            &mut self.heart,
+            (self.run.id, self.run.attempt),
+            |wish| course.outcome(wish),
+            if lost { REPORT_LOSS_WITHIN } else { REPORT_WITHIN },
+            |error| self.pump.note(format!("the end cannot be reported yet, and is tried again: {error}")),
+        )
+        .await;
+        if !archived && matches!(reported, Reported::Yes(_)) {
+            self.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
+        }
+        self.pump.close();
+        match reported {
+            Reported::Yes(_) => Ok(()),
+            Reported::Fenced(reason) => Err(WorkerError::Fenced(reason)),
+            Reported::GaveUp(reason) => Err(WorkerError::Unreported(reason)),
+        }
+    }
+}
+
+/// The last line of an attempt's log.
+fn describe(outcome: &Outcome, wish: Option<WishKind>) -> String {
+    match (outcome, wish) {
+        (Outcome::Succeeded, _) => "succeeded".to_owned(),
+        (Outcome::Failed(failure), _) => format!("failed: {}", failure.cause),
+        (Outcome::Stopped, Some(WishKind::Cancel)) => "cancelled".to_owned(),
+        (Outcome::Stopped, _) => "paused".to_owned(),
+        (Outcome::Interrupted(cause), _) => format!("interrupted: {}", cause.reason()),
+    }
+}

@@ -1,0 +1,128 @@
+//! The heartbeat: tells the ledger how far the run is, renews the lease, and hears what an operator wishes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{Beat, Checkpoint, LedgerError, LedgerWriter, Refusal, RunId, WishKind};
+
+use super::board::Board;
+
+/// How often the ledger is told.
+const EVERY: Duration = Duration::from_secs(1);
+/// How soon a failed beat is tried again at first; it doubles up to [`EVERY`].
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What the worker knows of its right and of the operator's wish.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    /// When the last successful renewal was asked for, by the monotonic clock: the lease holds at least its length from then on,
+    /// whatever any wall clock says.
+    pub renewed: Instant,
+    /// What an operator wants.
+    pub wish: Option<WishKind>,
+    /// Another attempt holds the run, or it was ended: says which.
+    pub fenced: Option<String>,
+    /// Why the latest beat failed, if it did.
+    pub trouble: Option<String>,
+}
+
+/// Beats for one attempt.
+pub struct Heart {
+    ledger: Arc<dyn LedgerWriter>,
+    run: RunId,
+    attempt: u32,
+    lease: Duration,
+    board: Board,
+    /// The checkpoint that the ledger has confirmed.
+    stored: Option<Checkpoint>,
+    pulse: watch::Sender<Pulse>,
+}
+
+impl Heart {
+    /// For an attempt that was claimed by a request sent at `claimed`.
+    pub fn new(
+        ledger: Arc<dyn LedgerWriter>,
+        run: RunId,
+        attempt: u32,
+        lease: Duration,
+        board: Board,
+        claimed: Instant,
+    ) -> (Self, watch::Receiver<Pulse>) {
+        let (pulse, seen) = watch::channel(Pulse { renewed: claimed, wish: None, fenced: None, trouble: None });
+        (Self { ledger, run, attempt, lease, board, stored: None, pulse }, seen)
+    }
+
+    /// Beats until told to stop; a beat that is on its way is waited for, so that none can arrive after the end was reported.
+    pub async fn keep_beating(&mut self, stop: &CancellationToken) {
+        let mut next = Instant::now();
+        let mut again = AGAIN;
+        let mut silent = true;
+        while self.pulse.borrow().fenced.is_none() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep_until(next) => {}
+                // The first thing that a program says is shown at once; from then on the pace is enough.
+                Ok(()) = self.board.said().changed(), if silent => silent = false,
+            }
+            let begun = Instant::now();
+            if self.beat().await.is_ok() {
+                again = AGAIN;
+                next = begun + EVERY;
+            } else {
+                next = Instant::now() + again;
+                again = (again * 2).min(EVERY);
+            }
+        }
+    }
+
+    /// One beat.
+    ///
+    /// # Errors
+    /// As [`LedgerWriter::beat`]; it is told in the [`Pulse`], too.
+    pub async fn beat(&mut self) -> Result<(), LedgerError> {
+        let said = self.board.said().borrow().checkpoint.clone();
+        let news = said.filter(|checkpoint| self.stored.as_ref() != Some(checkpoint));
+        let beat = Beat { progress: self.board.progress(), checkpoint: news.clone(), lease: self.lease };
+        let sent = Instant::now();
+        let answer = self.in_time(self.ledger.beat(self.run, self.attempt, beat)).await;
+        match answer {
+            Ok(reply) => {
+                if news.is_some() {
+                    self.stored = news;
+                }
+                self.pulse.send_modify(|pulse| {
+                    *pulse = Pulse { renewed: sent, wish: reply.wish, fenced: None, trouble: None };
+                });
+                Ok(())
+            }
+            Err(error) => {
+                self.pulse.send_modify(|pulse| match &error {
+                    LedgerError::Refused(refusal @ Refusal::Fenced { .. }) => pulse.fenced = Some(refusal.to_string()),
+                    _ => pulse.trouble = Some(error.to_string()),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// The ledger this beats against, and how long its answers are waited for: a connection that has gone dead must not use up the lease.
+    pub async fn in_time<T>(&self, answer: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+        let patience = (self.lease / 3).clamp(Duration::from_secs(1), Duration::from_secs(10));
+        timeout(patience, answer).await.unwrap_or_else(|_| {
+            Err(LedgerError::Unreachable {
+                ledger: self.ledger.label(),
+                reason: format!("no answer within {} s", patience.as_secs()),
+            })
+        })
+    }
+
+    /// What the latest beat learned.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.borrow().clone()
+    }
+}

@@ -1,0 +1,134 @@
+//! A migration's program: a process group that is started, stopped and never mistaken for another.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::sync::oneshot;
+
+use crate::process;
+
+/// How the program's first process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It returned a status, 0 to 255.
+    Status(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// The system does not tell; says why.
+    Unknown(String),
+}
+
+/// A running program. Its first process is not reaped before [`Program::bury`], so that the pid, which is also the
+/// number of its group, stays its own: a signal can never hit a stranger.
+pub struct Program {
+    child: Child,
+    group: Pid,
+    exit: oneshot::Receiver<Exit>,
+}
+
+/// Its pipes.
+pub type Output = (ChildStdout, ChildStderr);
+
+impl Program {
+    /// Starts `command` in `directory`, in a process group of its own, with nothing on its standard input.
+    ///
+    /// # Errors
+    /// A sentence that names the program and the directory.
+    pub fn start(
+        command: &[String],
+        directory: &Path,
+        environment: &BTreeMap<OsString, OsString>,
+    ) -> Result<(Self, Output), String> {
+        let fail = |error: &dyn std::fmt::Display| {
+            let program = command.first().map_or("(nothing)", String::as_str);
+            format!("{program} cannot be started in {}: {error}", directory.display())
+        };
+        let (program, arguments) = command.split_first().ok_or_else(|| fail(&"the command is empty"))?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(directory)
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| fail(&error))?;
+        let output = child.stdout.take().zip(child.stderr.take()).expect("both are piped");
+        let group = Pid::from_child(&child);
+        let (ended, exit) = oneshot::channel();
+        thread::Builder::new()
+            .name("wait".to_owned())
+            .spawn(move || {
+                let _ = ended.send(wait_without_reaping(group));
+            })
+            .map_err(|error| {
+                let _ = kill_process_group(group, Signal::KILL);
+                fail(&error)
+            })?;
+        Ok((Self { child, group, exit }, output))
+    }
+
+    /// Waits for the first process to end; may be given up and called again.
+    pub async fn ended(&mut self) -> Exit {
+        (&mut self.exit).await.unwrap_or_else(|_| Exit::Unknown("the waiting thread is gone".to_owned()))
+    }
+
+    /// Asks the whole group to stop; a stopped one is woken up to hear it.
+    pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends the whole group.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It fails only for a group without processes, which is what is wanted.
+        let _ = kill_process_group(self.group, signal);
+    }
+
+    /// Ends what is left of the group after its first process: asks, waits for `grace`, kills. Says how many were left.
+    pub async fn end_the_rest(&self, grace: Duration) -> usize {
+        let left = || process::members_of_group(self.group.as_raw_nonzero().get());
+        let first = left().len();
+        if first == 0 {
+            return 0;
+        }
+        self.ask_to_stop();
+        let patience = tokio::time::Instant::now() + grace;
+        while !left().is_empty() && tokio::time::Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.kill();
+        first
+    }
+
+    /// Lets the system forget the first process, and with it the group's number.
+    pub fn bury(mut self) {
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_without_reaping(pid: Pid) -> Exit {
+    loop {
+        return match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(status), _) => Exit::Status(status),
+                (_, Some(signal)) => Exit::Signal(signal),
+                _ => Exit::Unknown("its status is neither an exit nor a signal".to_owned()),
+            },
+            Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => Exit::Unknown(std::io::Error::from(error).to_string()),
+        };
+    }
+}

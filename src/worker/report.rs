@@ -1,0 +1,67 @@
+//! Telling the ledger how an attempt ended, however long that takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::ledger::{Action, LedgerError, LedgerWriter, Outcome, Refusal, RunId, WishKind};
+
+use super::heart::Heart;
+
+/// Between attempts, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How the report went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// The ledger has it.
+    Yes(Outcome),
+    /// The ledger refuses: the attempt no longer holds the run. Says what it is now.
+    Fenced(String),
+    /// The ledger could not be told in time; the run will read as lost. Says why.
+    GaveUp(String),
+}
+
+/// Reports the end of an attempt: first everything that the program said (no checkpoint may be lost), then the outcome, which is
+/// decided by the wish that the ledger then holds. `trouble` is told of the first failure.
+pub async fn report(
+    ledger: &Arc<dyn LedgerWriter>,
+    heart: &mut Heart,
+    (run, attempt): (RunId, u32),
+    outcome: impl Fn(Option<WishKind>) -> Outcome,
+    within: Duration,
+    trouble: impl Fn(&LedgerError),
+) -> Reported {
+    let deadline = Instant::now() + within;
+    let mut pause = Duration::from_millis(100);
+    let mut told = false;
+    let mut beaten = false;
+    loop {
+        let mut result = Ok(());
+        if !beaten {
+            result = heart.beat().await;
+            beaten = result.is_ok();
+        }
+        let ended = outcome(heart.pulse().wish);
+        if beaten {
+            let finish = ledger.act(run, Action::Finish { attempt, outcome: ended.clone() });
+            result = heart.in_time(finish).await.map(|_| ());
+        }
+        match result {
+            Ok(()) => return Reported::Yes(ended),
+            // Also what a repetition gets when the first report did arrive and only its answer was lost.
+            Err(LedgerError::Refused(refusal @ Refusal::Fenced { .. })) => {
+                return Reported::Fenced(refusal.to_string());
+            }
+            Err(error) if Instant::now() >= deadline => return Reported::GaveUp(error.to_string()),
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    trouble(&error);
+                }
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

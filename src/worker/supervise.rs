@@ -1,0 +1,111 @@
+//! Watching a program until it has ended: it is stopped when an operator wishes it, when the worker is shut down, when the right to
+//! run it is about to be lost, and when it takes too long.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::ledger::WishKind;
+use crate::time::short_duration;
+
+use super::heart::Pulse;
+use super::outcome::Stop;
+use super::program::{Exit, Program};
+use super::pump::Pump;
+use super::signals::Signals;
+
+/// What limits a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long the right holds without renewal.
+    pub lease: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// See [`crate::catalog::Migration::timeout`].
+    pub timeout: Option<Duration>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Of the first process.
+    pub exit: Exit,
+    /// Why it was asked to stop, if it was.
+    pub stop: Option<Stop>,
+    /// Another attempt holds the run: nothing may be written any more.
+    pub fenced: Option<String>,
+}
+
+/// A stop that was asked for.
+struct Stopping {
+    why: Stop,
+    kill_at: Instant,
+    killed: bool,
+}
+
+/// Watches `program` until its first process has ended.
+pub async fn watch(
+    program: &mut Program,
+    pump: &Pump,
+    mut pulse: watch::Receiver<Pulse>,
+    signals: &mut Signals,
+    limits: Limits,
+) -> End {
+    let far = Duration::from_secs(60 * 60 * 24 * 365);
+    let times_out = Instant::now() + limits.timeout.unwrap_or(far);
+    let mut stopping: Option<Stopping> = None;
+    let mut fenced = None;
+    loop {
+        let Pulse { renewed, .. } = *pulse.borrow();
+        // A third of the lease is left for stopping.
+        let in_danger = renewed + limits.lease * 2 / 3;
+        let over = renewed + limits.lease * 9 / 10;
+        if let Some(stopping) = &mut stopping {
+            // Whatever the grace, no program outlives the right to run it.
+            stopping.kill_at = stopping.kill_at.min(over);
+        }
+        let kill_at = stopping.as_ref().map_or(times_out + far, |stopping| stopping.kill_at);
+        let killed = stopping.as_ref().is_some_and(|stopping| stopping.killed);
+        let why = tokio::select! {
+            exit = program.ended() => return End { exit, stop: stopping.map(|stopping| stopping.why), fenced },
+            Ok(()) = pulse.changed() => {
+                let pulse = pulse.borrow_and_update().clone();
+                if let Some(reason) = pulse.fenced.filter(|_| fenced.is_none()) {
+                    program.kill();
+                    fenced = Some(reason);
+                }
+                match pulse.wish {
+                    Some(wish) => Stop::Wish(wish),
+                    None => continue,
+                }
+            }
+            () = signals.shutdown() => Stop::Shutdown,
+            () = sleep_until(in_danger), if stopping.is_none() => Stop::LeaseLost,
+            () = sleep_until(times_out), if stopping.is_none() => Stop::Timeout(limits.timeout.unwrap_or(far)),
+            () = sleep_until(kill_at), if !killed => {
+                pump.note("SIGKILL to the program: it did not end in time");
+                program.kill();
+                if let Some(stopping) = &mut stopping {
+                    stopping.killed = true;
+                }
+                continue;
+            }
+        };
+        if stopping.is_none() {
+            pump.note(format!("SIGTERM to the program: {}; it has {}", reason(why), short_duration(limits.grace)));
+            program.ask_to_stop();
+            stopping = Some(Stopping { why, kill_at: Instant::now() + limits.grace, killed: false });
+        }
+    }
+}
+
+fn reason(stop: Stop) -> String {
+    match stop {
+        Stop::Wish(WishKind::Pause) => "an operator asked it to pause".to_owned(),
+        Stop::Wish(WishKind::Cancel) => "an operator cancelled it".to_owned(),
+        Stop::Shutdown => "the worker was asked to end".to_owned(),
+        Stop::LeaseLost => "the ledger cannot be reached, and the right to run will end".to_owned(),
+        Stop::Timeout(limit) => format!("it took longer than {}", short_duration(limit)),
+    }
+}

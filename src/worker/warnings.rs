@@ -1,0 +1,38 @@
+//! What the operator should know and a run goes on in spite of.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a warning is about: each subject has at most one, its latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The log file.
+    Log,
+    /// The mirror on PID 1's stdout.
+    Mirror,
+    /// What the program says by the protocol.
+    Protocol,
+    /// The count of what is left to do.
+    Remaining,
+}
+
+/// The warnings of an attempt, written by many threads and read by the heartbeat.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Arc<Mutex<BTreeMap<Subject, String>>>);
+
+impl Warnings {
+    /// Sets the warning of a subject, or takes it back.
+    pub fn set(&self, subject: Subject, text: Option<String>) {
+        let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match text {
+            Some(text) => warnings.insert(subject, text),
+            None => warnings.remove(&subject),
+        };
+    }
+
+    /// All of them, as the ledger keeps them.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
