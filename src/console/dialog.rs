@@ -40,8 +40,8 @@ pub enum Dialog {
     Stamp {
         /// The environment's name, and whether it is protected.
         form: Form,
-        /// What to go on with.
-        then: MigrationId,
+        /// The launch to go on with, and whether it was asked for as a rerun.
+        then: (MigrationId, bool),
     },
     /// Why something was not done.
     Refusal {
@@ -106,7 +106,7 @@ impl Dialog {
 
     /// The dialog that stamps a ledger. Where this process knows its environment, that name must be typed.
     #[must_use]
-    pub fn stamp(here: Option<&EnvironmentName>, then: MigrationId) -> Self {
+    pub fn stamp(here: Option<&EnvironmentName>, then: (MigrationId, bool)) -> Self {
         let name = match here {
             Some(here) => Field { name: "environment".to_owned(), ..Field::proof(here.as_str()) },
             None => Field {

@@ -82,10 +82,8 @@ fn paragraph(text: &str, columns: usize, style: ratatui::style::Style) -> Vec<Li
 
 fn problems(app: &App, broken: &Broken, columns: usize) -> Vec<Line<'static>> {
     let look = app.look;
-    let mut lines = vec![Line::styled(
-        format!(" {} Its file cannot be understood, so it cannot be launched.", look.glyph(MigrationState::Broken)),
-        look.danger(),
-    )];
+    let text = format!("{} Its file cannot be understood, so it cannot be launched.", look.glyph(MigrationState::Broken));
+    let mut lines = paragraph(&text, columns, look.danger());
     for problem in &broken.problems {
         lines.push(Line::default());
         let place = match problem.position {

@@ -54,7 +54,7 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
     }
     let Some(Entry::Ready(migration)) = catalog.entry(id) else { return };
     if !app.config.ledger.is_embedded() && app.wrong_environment() == Some(WrongEnvironment::Unstamped) {
-        app.dialog = Some(Dialog::stamp(app.config.environment.as_ref(), id.clone()));
+        app.dialog = Some(Dialog::stamp(app.config.environment.as_ref(), (id.clone(), rerun)));
         return;
     }
     let before = before(app, id, request.rerun);
