@@ -120,6 +120,8 @@ impl Dialog {
             hint: "yes: every launch asks to type the migration's name".to_owned(),
             kind: FieldKind::Choice { options: vec!["no".to_owned(), "yes".to_owned()], chosen: None },
         };
-        Self::Stamp { form: Form::new(vec![name, protected]), then }
+        // Words of proof stand last on the screen, so they come last here.
+        let fields = if here.is_some() { vec![protected, name] } else { vec![name, protected] };
+        Self::Stamp { form: Form::new(fields), then }
     }
 }

@@ -127,7 +127,12 @@ impl LogPane {
     /// The lines of a window of `height`, as far as they are at hand.
     #[must_use]
     pub fn visible(&self, height: u16) -> &[Line] {
-        let window = self.window(u64::from(height));
+        let mut window = self.window(u64::from(height));
+        if self.follow {
+            // Until the newest lines arrive the newest known ones are shown: the end never flickers.
+            let end = window.end.min(self.page.end());
+            window = end.saturating_sub(u64::from(height))..end;
+        }
         let index = |line: u64| {
             usize::try_from(line.clamp(self.page.first, self.page.end()) - self.page.first).unwrap_or(usize::MAX)
         };
@@ -169,11 +174,8 @@ impl LogPane {
         }
         // From the end one looks back, from elsewhere on.
         let window = self.window(u64::from(height));
-        let (from, direction) = if self.follow {
-            (window.end.saturating_sub(1), Direction::Up)
-        } else {
-            (window.start, Direction::Down)
-        };
+        let (from, direction) =
+            if self.follow { (window.end.saturating_sub(1), Direction::Up) } else { (window.start, Direction::Down) };
         self.search =
             Some(Search { text: text.to_owned(), at: None, pending: true, note: None, matches: (Vec::new(), false) });
         Some(LogWish::Find { text: text.to_owned(), from, direction, count: true })
@@ -262,10 +264,7 @@ mod tests {
     fn a_match_is_shown_and_the_ends_are_told() {
         let mut log = log(100);
         let wish = log.search("boom", 10).unwrap();
-        assert_eq!(
-            wish,
-            LogWish::Find { text: "boom".to_owned(), from: 99, direction: Direction::Up, count: true }
-        );
+        assert_eq!(wish, LogWish::Find { text: "boom".to_owned(), from: 99, direction: Direction::Up, count: true });
         log.found("boom", Some(42), 10);
         assert_eq!((log.top, log.follow), (39, false));
         log.next_match(Direction::Down).unwrap();

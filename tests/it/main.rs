@@ -6,6 +6,6 @@ mod catalog;
 mod cli;
 mod console;
 mod ledger;
-mod readme;
 mod logs;
+mod readme;
 mod support;

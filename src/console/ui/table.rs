@@ -27,7 +27,7 @@ impl Columns {
     fn of(app: &App, width: u16) -> Self {
         let width = usize::from(width);
         let mut columns = Self {
-            state: if width < 60 { 13 } else { 19 },
+            state: if width < 60 { 16 } else { 19 },
             id: 0,
             description: 0,
             when: if width < 60 { 0 } else { 11 },
@@ -84,7 +84,8 @@ fn heading(app: &App, area: Rect, focused: bool, columns: &Columns, buffer: &mut
             text += &format!("  {}", left(name, width, ellipsis));
         }
     }
-    for (name, width, at_right) in [("TOOK", columns.took, true), ("LEFT", columns.left, true), ("BY", columns.by, false)]
+    for (name, width, at_right) in
+        [("TOOK", columns.took, true), ("LEFT", columns.left, true), ("BY", columns.by, false)]
     {
         if width > 0 {
             let cell = if at_right { right(name, width, ellipsis) } else { left(name, width, ellipsis) };
@@ -103,7 +104,7 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
     let marker = if selected { look.pick("▌ ", "> ") } else { "  " };
     let part = run.filter(|_| is_live(row.state)).and_then(|run| run.progress.fraction());
     let word = match part {
-        Some(part) => format!("{} {:>3.0} %", row.state, (part * 100.0).floor()),
+        Some(part) => format!("{} {:.0} %", row.state, (part * 100.0).floor()),
         None => row.state.to_string(),
     };
     let id_style = match row.state {
@@ -112,7 +113,10 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
     };
     let mut spans = vec![
         Span::styled(marker, look.accent()),
-        Span::styled(left(&format!("{} {word}", look.glyph(row.state)), columns.state, ellipsis), look.state(row.state)),
+        Span::styled(
+            left(&format!("{} {word}", look.glyph(row.state)), columns.state, ellipsis),
+            look.state(row.state),
+        ),
         Span::styled(left(row.id.as_str(), columns.id, ellipsis), id_style),
     ];
     let mut cell = |text: String, width: usize, at_right: bool, style: Style| {

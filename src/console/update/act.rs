@@ -112,6 +112,7 @@ fn refused(refusal: &PlanRefusal) -> Dialog {
     // Where keys do what the text's commands do, the keys say it.
     let text = match refusal {
         PlanRefusal::AlreadyRunning { operator, run, since, pod, .. } => {
+            let since = since.utc().format("%H:%M UTC on %Y-%m-%d");
             format!("{operator} launched run {run} at {since}. It is at work in pod {pod}.")
         }
         PlanRefusal::Unfinished { operator, run, .. } => {

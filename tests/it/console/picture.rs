@@ -32,14 +32,18 @@ fn the_first_frame_says_what_it_waits_for() {
     let mut desk = Desk::blank(config(), (80, 24));
     assert_snapshot!("first_frame", desk.screen());
     desk.tell(Message::Catalog(Arc::new(catalog())));
-    desk.tell(Message::Feed(Feed::Away { reason: "the ledger mongodb://db-0 cannot be reached: no server answers".to_owned() }));
+    desk.tell(Message::Feed(Feed::Away {
+        reason: "the ledger mongodb://db-0 cannot be reached: no server answers".to_owned(),
+    }));
     assert_snapshot!("away_from_the_start", desk.screen());
 }
 
 #[test]
 fn the_last_known_state_is_shown_with_its_age_while_the_ledger_is_away() {
     let mut desk = watching((120, 40));
-    desk.tell(Message::Feed(Feed::Away { reason: "the ledger mongodb://db-0 cannot be reached: connection refused".to_owned() }));
+    desk.tell(Message::Feed(Feed::Away {
+        reason: "the ledger mongodb://db-0 cannot be reached: connection refused".to_owned(),
+    }));
     desk.app.clock.advance(Duration::from_secs(45));
     desk.tell(Message::Tick);
     let screen = desk.screen();

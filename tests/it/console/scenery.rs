@@ -220,8 +220,13 @@ pub fn histories() -> Histories {
     let mut failed =
         run(FAILED, "ab12cd34", "ana", ago(2 * hour + 240), RunState::Failed { at: ago(2 * hour), failure });
     failed.checkpoint = Some(Checkpoint::new("{\"after\":8811}".to_owned()).unwrap());
-    let paused =
-        run(PAUSED, "33334444", "joe", ago(9 * hour), RunState::Paused { at: ago(8 * hour), by: actor("joe", "stopover-1a2b") });
+    let paused = run(
+        PAUSED,
+        "33334444",
+        "joe",
+        ago(9 * hour),
+        RunState::Paused { at: ago(8 * hour), by: actor("joe", "stopover-1a2b") },
+    );
     let lease = Lease::granted(ago(95), Duration::from_secs(30));
     let mut lost = run(LOST, "44445555", "joe", ago(700), RunState::Running { since: ago(700), lease, wish: None });
     lost.worker = Some(Worker {
@@ -377,9 +382,10 @@ pub fn log_lines(count: u64) -> Vec<Line> {
             let green = Ink { foreground: Some(Colour::Indexed(2)), ..Ink::default() };
             let (stream, spans) = match number {
                 0 => (Stream::System, text("attempt 1 started".to_owned(), Ink::default())),
-                n if n % 9 == 5 => {
-                    (Stream::Stderr, text(format!("charge {n}: the gateway did not answer, trying again"), Ink::default()))
-                }
+                n if n % 9 == 5 => (
+                    Stream::Stderr,
+                    text(format!("charge {n}: the gateway did not answer, trying again"), Ink::default()),
+                ),
                 n => {
                     let mut spans = text(format!("charge {n} of 300 "), Ink::default());
                     spans.push(Span { ink: green, text: "settled".to_owned() });

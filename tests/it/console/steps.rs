@@ -256,8 +256,9 @@ fn a_stamp_leads_on_to_the_launch() {
     let mut desk = Desk::with(config(), None, (120, 40));
     desk.select(FAILED);
     desk.press("R");
+    desk.press("right right tab");
     desk.type_text("production");
-    desk.press("tab right right enter");
+    desk.press("enter");
     let effects = desk.taken();
     let stamp = effects.iter().find_map(|effect| match effect {
         Effect::Stamp(new) => Some((new.environment.to_string(), new.protected)),

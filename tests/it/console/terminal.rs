@@ -60,7 +60,9 @@ fn the_terminal_is_given_back_as_it_was() {
     let raw = terminal.discipline();
     terminal.type_keys("q");
     terminal.ends_within(AT_ONCE);
-    crate::support::eventually("the screen is given back", AT_ONCE, || (terminal.modes() == (false, false)).then_some(()));
+    crate::support::eventually("the screen is given back", AT_ONCE, || {
+        (terminal.modes() == (false, false)).then_some(())
+    });
     let given_back = terminal.discipline();
     assert_ne!(raw, given_back);
     for flag in ["ICANON", "ECHO", "ISIG"] {

@@ -62,7 +62,15 @@ impl Terminal {
             })
         };
         let keyboard = pair.master.take_writer().unwrap();
-        Self { master: Some(pair.master), keyboard: Some(keyboard), child, screen, received, let_go, reader: Some(reader) }
+        Self {
+            master: Some(pair.master),
+            keyboard: Some(keyboard),
+            child,
+            screen,
+            received,
+            let_go,
+            reader: Some(reader),
+        }
     }
 
     /// Types bytes.
