@@ -51,7 +51,8 @@ async fn attempt(pen: &Pen, config: &Config, confirmed: Confirmed) -> Result<Act
             Ok(Acted::Done { text, run: Some(Box::new(run)) })
         }
         Confirmed::Resume(catalog, run, params) => {
-            let run = launch::resume(ledger, config, &catalog, &run, &params).await.map_err(|error| error.to_string())?;
+            let run =
+                launch::resume(ledger, config, &catalog, &run, &params).await.map_err(|error| error.to_string())?;
             let text = format!("Run {} of {} goes on as attempt {}.", run.id.short(), run.migration, run.attempt);
             Ok(Acted::Done { text, run: Some(Box::new(run)) })
         }

@@ -253,7 +253,9 @@ impl App {
             );
         }
         if !self.link.is_healthy() {
-            return Err("The ledger does not answer: nothing can be changed until it does. What runs, runs on.".to_owned());
+            return Err(
+                "The ledger does not answer: nothing can be changed until it does. What runs, runs on.".to_owned()
+            );
         }
         match self.wrong_environment() {
             Some(wrong) if !matches!(wrong, WrongEnvironment::Unstamped) => Err(wrong.to_string()),

@@ -67,9 +67,10 @@ impl Field {
         let (takes, kind) = match &spec.kind {
             ParamKind::Choice(options) => ("", choice(options.clone())),
             ParamKind::Boolean => ("", choice(vec!["false".to_owned(), "true".to_owned()])),
-            ParamKind::Integer => {
-                ("a whole number", FieldKind::Text { input: Input::new(shown.unwrap_or_default()), secret: spec.secret })
-            }
+            ParamKind::Integer => (
+                "a whole number",
+                FieldKind::Text { input: Input::new(shown.unwrap_or_default()), secret: spec.secret },
+            ),
             ParamKind::String => {
                 ("", FieldKind::Text { input: Input::new(shown.unwrap_or_default()), secret: spec.secret })
             }

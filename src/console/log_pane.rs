@@ -169,11 +169,8 @@ impl LogPane {
         }
         // From the end one looks back, from elsewhere on.
         let window = self.window(u64::from(height));
-        let (from, direction) = if self.follow {
-            (window.end.saturating_sub(1), Direction::Up)
-        } else {
-            (window.start, Direction::Down)
-        };
+        let (from, direction) =
+            if self.follow { (window.end.saturating_sub(1), Direction::Up) } else { (window.start, Direction::Down) };
         self.search =
             Some(Search { text: text.to_owned(), at: None, pending: true, note: None, matches: (Vec::new(), false) });
         Some(LogWish::Find { text: text.to_owned(), from, direction, count: true })
@@ -262,10 +259,7 @@ mod tests {
     fn a_match_is_shown_and_the_ends_are_told() {
         let mut log = log(100);
         let wish = log.search("boom", 10).unwrap();
-        assert_eq!(
-            wish,
-            LogWish::Find { text: "boom".to_owned(), from: 99, direction: Direction::Up, count: true }
-        );
+        assert_eq!(wish, LogWish::Find { text: "boom".to_owned(), from: 99, direction: Direction::Up, count: true });
         log.found("boom", Some(42), 10);
         assert_eq!((log.top, log.follow), (39, false));
         log.next_match(Direction::Down).unwrap();

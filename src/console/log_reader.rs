@@ -132,11 +132,7 @@ async fn serve(
     }
 }
 
-async fn answer(
-    log: &mut LogReader,
-    wish: LogWish,
-    listener: &Listener,
-) -> Result<bool, LogError> {
+async fn answer(log: &mut LogReader, wish: LogWish, listener: &Listener) -> Result<bool, LogError> {
     match wish {
         LogWish::Lines(range) => {
             let first = range.start;

@@ -168,9 +168,7 @@ impl Table {
         for row in &self.rows {
             self.counts[row.state as usize] += 1;
         }
-        let passes = |row: &Row| {
-            filter.matches(&row.id, row.state, catalog.and_then(|catalog| catalog.entry(&row.id)))
-        };
+        let passes = |row: &Row| filter.matches(&row.id, row.state, catalog.and_then(|catalog| catalog.entry(&row.id)));
         self.view = (0u32..).zip(&self.rows).filter(|(_, row)| passes(row)).map(|(index, _)| index).collect();
         let rows = &self.rows;
         let row = |index: u32| &rows[index as usize];

@@ -264,7 +264,8 @@ mod tests {
     #[test]
     fn every_state_has_a_glyph_of_its_own_unless_its_word_tells() {
         let plain = Appearance::default();
-        let glyphs: std::collections::HashSet<_> = MigrationState::ALL.iter().map(|&state| plain.glyph(state)).collect();
+        let glyphs: std::collections::HashSet<_> =
+            MigrationState::ALL.iter().map(|&state| plain.glyph(state)).collect();
         assert_eq!(glyphs.len(), MigrationState::ALL.len());
     }
 

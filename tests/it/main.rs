@@ -5,6 +5,7 @@
 mod catalog;
 mod cli;
 mod ledger;
-mod readme;
 mod logs;
+mod readme;
+mod samples;
 mod support;

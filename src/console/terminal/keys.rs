@@ -219,12 +219,10 @@ mod tests {
         assert_eq!(keys(b"j\r\t"), [plain(KeyCode::Char('j')), plain(KeyCode::Enter), plain(KeyCode::Tab)]);
         assert_eq!(keys(b"\x03"), [key(KeyCode::Char('c'), KeyModifiers::CONTROL)]);
         assert_eq!(keys("é支".as_bytes()), [plain(KeyCode::Char('é')), plain(KeyCode::Char('支'))]);
-        assert_eq!(keys(b"\x1b[A\x1bOB\x1b[6~\x1b[Z"), [
-            plain(KeyCode::Up),
-            plain(KeyCode::Down),
-            plain(KeyCode::PageDown),
-            plain(KeyCode::BackTab)
-        ]);
+        assert_eq!(
+            keys(b"\x1b[A\x1bOB\x1b[6~\x1b[Z"),
+            [plain(KeyCode::Up), plain(KeyCode::Down), plain(KeyCode::PageDown), plain(KeyCode::BackTab)]
+        );
         assert_eq!(keys(b"\x1b[1;5C"), [key(KeyCode::Right, KeyModifiers::CONTROL)]);
         assert_eq!(keys(b"\x1bx"), [key(KeyCode::Char('x'), KeyModifiers::ALT)]);
     }
@@ -251,10 +249,7 @@ mod tests {
 
     #[test]
     fn a_paste_is_text_and_not_keys() {
-        assert_eq!(keys(b"\x1b[200~q\ry\x1b[201~j"), [
-            Heard::Paste("q\ny".to_owned()),
-            plain(KeyCode::Char('j'))
-        ]);
+        assert_eq!(keys(b"\x1b[200~q\ry\x1b[201~j"), [Heard::Paste("q\ny".to_owned()), plain(KeyCode::Char('j'))]);
     }
 
     #[test]

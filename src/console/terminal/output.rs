@@ -188,9 +188,8 @@ mod tests {
     #[test]
     fn only_what_changes_is_sent_and_nothing_when_nothing_does() {
         let mut screen = Screen::new((20, 2));
-        let mut draw = |text: &str| {
-            screen.frame((20, 2), |buffer| buffer.set_string(0, 0, text, Style::new())).unwrap()
-        };
+        let mut draw =
+            |text: &str| screen.frame((20, 2), |buffer| buffer.set_string(0, 0, text, Style::new())).unwrap();
         let first = String::from_utf8(draw("12 s")).unwrap();
         assert!(first.starts_with("\x1b[?2026h") && first.contains("12 s") && first.ends_with("\x1b[?2026l"));
         assert!(draw("12 s").is_empty());

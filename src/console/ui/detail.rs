@@ -44,7 +44,8 @@ fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
         }
     }
     if row.state == MigrationState::Changed {
-        let text = "Its content has changed since it was applied. That is history, not a fault; R runs it again as it is now.";
+        let text =
+            "Its content has changed since it was applied. That is history, not a fault; R runs it again as it is now.";
         lines.extend(paragraph(text, columns, app.look.warning()));
     }
     if let Some(run) = app.shown_run() {
@@ -94,10 +95,7 @@ fn problems(app: &App, broken: &Broken, columns: usize) -> Vec<Line<'static>> {
         };
         lines.push(Line::styled(place, look.strong()));
         if let Some(text) = &problem.text {
-            lines.push(Line::from(vec![
-                Span::styled(look.pick(" ▏ ", " | "), look.danger()),
-                Span::raw(text.clone()),
-            ]));
+            lines.push(Line::from(vec![Span::styled(look.pick(" ▏ ", " | "), look.danger()), Span::raw(text.clone())]));
         }
         lines.extend(paragraph(&problem.message, columns, look.danger()));
         lines.extend(paragraph(&problem.remedy, columns, look.text()));
@@ -149,7 +147,10 @@ fn facts(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>>
     }
     match &migration.remaining {
         Some(Remaining::Count { collection, filter, .. }) => {
-            let count = format!("counted in {collection} where {}", bson::Bson::Document(filter.clone()).into_relaxed_extjson());
+            let count = format!(
+                "counted in {collection} where {}",
+                bson::Bson::Document(filter.clone()).into_relaxed_extjson()
+            );
             for (index, line) in wrap(&count, columns.saturating_sub(12)).into_iter().enumerate() {
                 lines.push(plain(if index == 0 { "remaining" } else { "" }, line));
             }
@@ -164,7 +165,11 @@ fn facts(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>>
     }
     if migration.needs_mongodb {
         let missing = app.config.database.is_none();
-        let (text, style) = if missing { ("MongoDB, and MONGODB_URI is not set here", look.warning()) } else { ("MongoDB", look.text()) };
+        let (text, style) = if missing {
+            ("MongoDB, and MONGODB_URI is not set here", look.warning())
+        } else {
+            ("MongoDB", look.text())
+        };
         lines.push(labelled("needs", quiet, vec![Span::styled(text, style)]));
     }
     if let Some(owner) = &migration.owner {
@@ -204,7 +209,11 @@ fn history(app: &App, columns: usize) -> Vec<Line<'static>> {
     lines.push(Line::from(vec![
         Span::styled(" RUNS", look.strong()),
         Span::styled(
-            if runs.len() > 1 { format!("  {}; left and right choose", number(runs.len().try_into().unwrap_or(0))) } else { String::new() },
+            if runs.len() > 1 {
+                format!("  {}; left and right choose", number(runs.len().try_into().unwrap_or(0)))
+            } else {
+                String::new()
+            },
             look.quiet(),
         ),
     ]));
@@ -258,7 +267,10 @@ fn events(app: &App, columns: usize) -> Vec<Line<'static>> {
         let at = event.at.utc().format("%m-%d %H:%M:%S").to_string();
         for (index, text) in wrap(&event.text, columns.saturating_sub(17)).into_iter().enumerate() {
             let time = if index == 0 { at.clone() } else { String::new() };
-            lines.push(Line::from(vec![Span::styled(format!(" {} ", left(&time, 14, "")), look.quiet()), Span::raw(text)]));
+            lines.push(Line::from(vec![
+                Span::styled(format!(" {} ", left(&time, 14, "")), look.quiet()),
+                Span::raw(text),
+            ]));
         }
     }
     lines

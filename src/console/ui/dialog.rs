@@ -34,8 +34,7 @@ pub(super) fn draw(app: &App, dialog: &Dialog, buffer: &mut Buffer) {
     // The header stays visible: where one is must be seen while one decides.
     let room = screen.height.saturating_sub(2);
     let height = wanted.min(room);
-    let area =
-        Rect::new((screen.width - width) / 2, 1 + (room - height) / 2, width, height);
+    let area = Rect::new((screen.width - width) / 2, 1 + (room - height) / 2, width, height);
     Clear.render(area, buffer);
     frame(app, area, &content.title, content.tone, buffer);
     let body = Rect::new(area.x + 1, area.y + 1, width.saturating_sub(2), height.saturating_sub(4));
@@ -134,10 +133,11 @@ impl<'a> Writer<'a> {
             environment.push(Span::styled("  this embedded ledger will be stamped so", look.quiet()));
         }
         self.spans("where", environment);
-        let database = app.config.database.as_ref().map_or_else(
-            || "none (MONGODB_URI is not set)".to_owned(),
-            |uri| crate::secret::mask_uri(uri.expose()),
-        );
+        let database = app
+            .config
+            .database
+            .as_ref()
+            .map_or_else(|| "none (MONGODB_URI is not set)".to_owned(), |uri| crate::secret::mask_uri(uri.expose()));
         self.fact("database", &database);
         self.fact("ledger", &app.config.ledger.to_string());
         let place = &app.config.actor.place;
@@ -162,7 +162,8 @@ impl<'a> Writer<'a> {
                     Span::styled(" To go on, type ", look.strong()),
                     Span::styled(expected.clone(), look.accent()),
                 ]));
-                let mut spans = vec![Span::styled(if focused { look.pick(" ▸ ", " > ") } else { "   " }, look.accent())];
+                let mut spans =
+                    vec![Span::styled(if focused { look.pick(" ▸ ", " > ") } else { "   " }, look.accent())];
                 spans.extend(super::footer::typed(input, None, focused));
                 if input.value().trim() == expected {
                     spans.push(Span::styled(look.pick("  ✓", "  ok"), look.good()));
@@ -242,7 +243,9 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
         Before::Applied { at, run } => {
             let when = ago(app.clock.present(), *at);
             writer.say(
-                &format!("It is applied already: run {run} succeeded {when}, at {at}. This runs it AGAIN, from the start."),
+                &format!(
+                    "It is applied already: run {run} succeeded {when}, at {at}. This runs it AGAIN, from the start."
+                ),
                 look.warning(),
             );
             writer.gap();
@@ -265,12 +268,12 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
     }
     writer.form(&launch.form);
     writer.gap();
-    writer.say(
-        "It runs detached: closing this console or losing the connection does not stop it.",
-        look.quiet(),
-    );
-    let (title, verb) =
-        if launch.before.is_rerun() { (format!("Run again: {id}"), "run it again") } else { (format!("Run {id}"), "run it") };
+    writer.say("It runs detached: closing this console or losing the connection does not stop it.", look.quiet());
+    let (title, verb) = if launch.before.is_rerun() {
+        (format!("Run again: {id}"), "run it again")
+    } else {
+        (format!("Run {id}"), "run it")
+    };
     let risky = app.is_protected() || launch.before.is_rerun() || !launch.missing.is_empty();
     let tone = if app.is_protected() {
         look.danger()
@@ -318,7 +321,8 @@ fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usiz
     let look = app.look;
     let mut writer = Writer::new(app, columns);
     writer.gap();
-    let from = if run.checkpoint.is_some() { "from its checkpoint" } else { "without a checkpoint: its program starts over" };
+    let from =
+        if run.checkpoint.is_some() { "from its checkpoint" } else { "without a checkpoint: its program starts over" };
     let what = match standing {
         Standing::Lost => format!(
             "Run {} is lost: its worker in pod {} has not been heard of. This takes it over as attempt {}, {from}. Should the old worker still live, it can write nothing more to the ledger and stops.",
@@ -391,7 +395,9 @@ fn stopping(
         WishKind::Cancel => (
             format!("Cancel {migration}"),
             "cancel it for good",
-            format!("Run {run} is {standing}. Cancelling gives it up: it cannot be resumed. What it has done so far stays done."),
+            format!(
+                "Run {run} is {standing}. Cancelling gives it up: it cannot be resumed. What it has done so far stays done."
+            ),
             look.danger(),
         ),
     };
@@ -412,14 +418,20 @@ fn stamping(app: &App, form: &Form, columns: usize) -> Content {
     );
     writer.gap();
     writer.fact("ledger", &app.config.ledger.to_string());
-    let here = app.config.environment.as_ref().map_or_else(
-        || "STOPOVER_ENVIRONMENT is not set".to_owned(),
-        |here| format!("{here} (STOPOVER_ENVIRONMENT)"),
-    );
+    let here = app
+        .config
+        .environment
+        .as_ref()
+        .map_or_else(|| "STOPOVER_ENVIRONMENT is not set".to_owned(), |here| format!("{here} (STOPOVER_ENVIRONMENT)"));
     writer.fact("this is", &here);
     writer.gap();
     writer.form(form);
-    writer.finish("Which environment is this?".to_owned(), look.warning().add_modifier(ratatui::style::Modifier::BOLD), form, "stamp it")
+    writer.finish(
+        "Which environment is this?".to_owned(),
+        look.warning().add_modifier(ratatui::style::Modifier::BOLD),
+        form,
+        "stamp it",
+    )
 }
 
 fn refusing(app: &App, title: &str, text: &str, ways_out: &[(Command, &'static str)], columns: usize) -> Content {
@@ -432,9 +444,7 @@ fn refusing(app: &App, title: &str, text: &str, ways_out: &[(Command, &'static s
     for (command, what) in ways_out {
         let key = BINDINGS
             .iter()
-            .find(|binding| {
-                binding.command == *command && binding.contexts.contains(&keymap::Context::Table)
-            })
+            .find(|binding| binding.command == *command && binding.contexts.contains(&keymap::Context::Table))
             .map_or_else(String::new, |binding| binding.keys[0].label());
         writer.lines.push(Line::from(vec![
             Span::styled(format!("   {} ", left(&key, 6, "")), app.look.accent()),

@@ -72,10 +72,7 @@ fn telling(app: &App) -> Option<(String, Style)> {
     }
     let problems = app.catalog.as_ref().map_or(0, |catalog| catalog.problems.len());
     (problems > 0).then(|| {
-        (
-            format!("{problems} problem(s) in the catalog itself; `stopover lint` lists them."),
-            app.look.warning(),
-        )
+        (format!("{problems} problem(s) in the catalog itself; `stopover lint` lists them."), app.look.warning())
     })
 }
 
@@ -85,8 +82,8 @@ fn keys(app: &App, area: Rect) -> Line<'static> {
     let acts = matches!(app.context(), Context::Table | Context::Detail | Context::Log);
     let barred = acts && app.may_act().is_err();
     let hint = |binding: &keymap::Binding| {
-        let off = barred
-            && matches!(binding.command, Command::Run | Command::Resume | Command::Pause | Command::Cancel);
+        let off =
+            barred && matches!(binding.command, Command::Run | Command::Resume | Command::Pause | Command::Cancel);
         let key = binding.keys[0].label();
         let style = if off { app.look.quiet() } else { app.look.accent() };
         let word = if off { format!(" {} (off)", binding.word) } else { format!(" {}", binding.word) };

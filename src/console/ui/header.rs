@@ -96,7 +96,10 @@ fn health(app: &App) -> Line<'static> {
 
 fn who(app: &App) -> Line<'static> {
     let actor = &app.config.actor;
-    Line::styled(format!("{} @ {}", actor.operator, fit(&actor.place.pod, 40, app.look.pick("…", "~"))), app.look.quiet())
+    Line::styled(
+        format!("{} @ {}", actor.operator, fit(&actor.place.pod, 40, app.look.pick("…", "~"))),
+        app.look.quiet(),
+    )
 }
 
 /// How many migrations stand where; what wants attention first, states that nobody is in left out.

@@ -42,12 +42,8 @@ impl Layout {
         }
         let top = if rows >= 30 { 3 } else { 2 };
         let body = line(top, rows - top - 2);
-        let mut layout = Self {
-            header: line(0, 2),
-            notice: Some(line(rows - 2, 1)),
-            footer: line(rows - 1, 1),
-            ..Self::default()
-        };
+        let mut layout =
+            Self { header: line(0, 2), notice: Some(line(rows - 2, 1)), footer: line(rows - 1, 1), ..Self::default() };
         if app.zoomed {
             layout.place(app.focus, body);
             return layout;

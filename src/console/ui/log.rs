@@ -34,7 +34,9 @@ pub(super) fn draw(app: &App, area: Rect, focused: bool, buffer: &mut Buffer) {
 
 fn heading(app: &App, style: Style) -> Line<'static> {
     let mut spans = vec![Span::styled("Log", style)];
-    if app.zoomed && let Some(id) = app.selected_id() {
+    if app.zoomed
+        && let Some(id) = app.selected_id()
+    {
         spans.push(Span::raw(format!(" of {id}")));
     }
     if let Some(run) = app.log.run {
@@ -50,7 +52,11 @@ fn heading(app: &App, style: Style) -> Line<'static> {
 /// `3 of 27`, or what else there is to say of a search.
 fn count(search: &Search) -> String {
     let (lines, more) = &search.matches;
-    let total = if *more { format!("more than {}", number(lines.len().try_into().unwrap_or(0))) } else { lines.len().to_string() };
+    let total = if *more {
+        format!("more than {}", number(lines.len().try_into().unwrap_or(0)))
+    } else {
+        lines.len().to_string()
+    };
     match (search.at, search.note) {
         _ if search.pending => "searching".to_owned(),
         (_, Some(note)) => note.to_owned(),

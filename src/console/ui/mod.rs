@@ -52,7 +52,11 @@ pub fn view(app: &App, buffer: &mut Buffer) {
 fn too_small(app: &App, buffer: &mut Buffer) {
     let area = *buffer.area();
     let environment = app.passport().map_or_else(String::new, |passport| format!(" · {}", passport.environment));
-    let lines = [format!("Stopover{environment}"), "Make the terminal larger:".to_owned(), "40 x 8 at least. q quits.".to_owned()];
+    let lines = [
+        format!("Stopover{environment}"),
+        "Make the terminal larger:".to_owned(),
+        "40 x 8 at least. q quits.".to_owned(),
+    ];
     for (row, line) in (area.y..area.bottom()).zip(lines) {
         buffer.set_stringn(area.x, row, line, area.width.into(), app.look.strong());
     }

@@ -50,7 +50,8 @@ fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<
     let look = app.look;
     let (text, style) = match standing {
         Standing::Lost => {
-            let silence = run.lease().map(|lease| span(app.clock.present().since(lease.renewed_at))).unwrap_or_default();
+            let silence =
+                run.lease().map(|lease| span(app.clock.present().since(lease.renewed_at))).unwrap_or_default();
             (
                 format!(
                     "Its worker in pod {} has not been heard of for {silence}: the pod or its connection is gone. It can write nothing more. u takes it over from its checkpoint, c ends it.",
@@ -71,14 +72,13 @@ fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<
         Standing::Cancelled => (format!("{}.", capitalised(&run.reason().unwrap_or_default())), look.quiet()),
         Standing::Running | Standing::Succeeded => return Vec::new(),
     };
-    let mut lines: Vec<_> =
-        wrap(&text, columns.saturating_sub(2)).into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
+    let mut lines: Vec<_> = wrap(&text, columns.saturating_sub(2))
+        .into_iter()
+        .map(|line| Line::styled(format!(" {line}"), style))
+        .collect();
     if let RunState::Failed { failure, .. } = &run.state {
         for line in &failure.last_lines {
-            lines.push(Line::from(vec![
-                Span::styled(look.pick(" ▏ ", " | "), look.danger()),
-                Span::raw(line.clone()),
-            ]));
+            lines.push(Line::from(vec![Span::styled(look.pick(" ▏ ", " | "), look.danger()), Span::raw(line.clone())]));
         }
     }
     lines
@@ -150,11 +150,16 @@ fn left_to_do(app: &App, remaining: &RemainingCount) -> Vec<Line<'static>> {
         spans.push(Span::styled(format!("  {}", sparkline(&remaining.history, 24)), look.live()));
     }
     let counted = app.clock.present().since(remaining.at);
-    let when = if counted.as_secs() < 60 { format!("{} s ago", counted.as_secs()) } else { ago(app.clock.present(), remaining.at) };
+    let when = if counted.as_secs() < 60 {
+        format!("{} s ago", counted.as_secs())
+    } else {
+        ago(app.clock.present(), remaining.at)
+    };
     spans.push(Span::styled(format!("  counted {when}"), look.quiet()));
     let mut lines = vec![labelled("remaining", look.quiet(), spans)];
     if let Some(since) = remaining.stalled_since {
-        let text = format!("it has not fallen for {}, although the run goes on", span(app.clock.present().since(since)));
+        let text =
+            format!("it has not fallen for {}, although the run goes on", span(app.clock.present().since(since)));
         lines.push(labelled("", look.warning(), vec![Span::styled(text, look.warning())]));
     }
     lines

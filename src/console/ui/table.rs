@@ -84,7 +84,8 @@ fn heading(app: &App, area: Rect, focused: bool, columns: &Columns, buffer: &mut
             text += &format!("  {}", left(name, width, ellipsis));
         }
     }
-    for (name, width, at_right) in [("TOOK", columns.took, true), ("LEFT", columns.left, true), ("BY", columns.by, false)]
+    for (name, width, at_right) in
+        [("TOOK", columns.took, true), ("LEFT", columns.left, true), ("BY", columns.by, false)]
     {
         if width > 0 {
             let cell = if at_right { right(name, width, ellipsis) } else { left(name, width, ellipsis) };
@@ -112,7 +113,10 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
     };
     let mut spans = vec![
         Span::styled(marker, look.accent()),
-        Span::styled(left(&format!("{} {word}", look.glyph(row.state)), columns.state, ellipsis), look.state(row.state)),
+        Span::styled(
+            left(&format!("{} {word}", look.glyph(row.state)), columns.state, ellipsis),
+            look.state(row.state),
+        ),
         Span::styled(left(row.id.as_str(), columns.id, ellipsis), id_style),
     ];
     let mut cell = |text: String, width: usize, at_right: bool, style: Style| {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ratatui::text::{Line, Span};
 use ratatui::style::Style;
+use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::time::{Timestamp, short_duration};

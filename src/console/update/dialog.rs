@@ -68,9 +68,7 @@ fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
 fn to_effect(app: &App) -> Result<Effect, String> {
     match &app.dialog {
         Some(Dialog::Launch(launch)) => launching(app, launch),
-        Some(Dialog::Resume { run, form, .. }) => {
-            Ok(Effect::Resume { run: run.clone(), params: form.given() })
-        }
+        Some(Dialog::Resume { run, form, .. }) => Ok(Effect::Resume { run: run.clone(), params: form.given() }),
         Some(Dialog::Stop { run, migration, kind, .. }) => {
             Ok(Effect::Stop { run: *run, migration: migration.clone(), kind: *kind })
         }
@@ -90,8 +88,8 @@ fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
         params: launch.form.given(),
     };
     // What was true when the dialog was opened is decided again: another operator may have been faster.
-    let plan =
-        plan(catalog, histories, app.clock.judged_at(), &app.config, &request).map_err(|refusal| refusal.to_string())?;
+    let plan = plan(catalog, histories, app.clock.judged_at(), &app.config, &request)
+        .map_err(|refusal| refusal.to_string())?;
     if !launch.form.is_proven() {
         let what = if app.is_protected() { "the migration's name" } else { "the word `again`" };
         return Err(format!("To run it, type {what} exactly as it stands above."));
@@ -100,9 +98,8 @@ fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
 }
 
 fn stamping(app: &App, form: &Form) -> Result<Effect, String> {
-    let value = |name: &str| {
-        form.fields.iter().find(|field| field.name == name).and_then(|field| field.value()).map(str::trim)
-    };
+    let value =
+        |name: &str| form.fields.iter().find(|field| field.name == name).and_then(|field| field.value()).map(str::trim);
     let environment = EnvironmentName::new(value("environment").unwrap_or_default())?;
     if !form.is_proven() {
         return Err("To stamp it, type the environment's name exactly as it stands above.".to_owned());
