@@ -9,3 +9,4 @@ mod logs;
 mod readme;
 mod samples;
 mod support;
+mod worker;
