@@ -4,8 +4,10 @@
 
 mod catalog;
 mod cli;
+mod console;
 mod ledger;
 mod logs;
 mod readme;
+mod samples;
 mod support;
 mod worker;

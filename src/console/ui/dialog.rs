@@ -13,6 +13,7 @@ use crate::console::dialog::{Before, Dialog, LaunchDialog};
 use crate::console::form::{Field, FieldKind, Form};
 use crate::console::keymap::{self, BINDINGS, Command};
 use crate::ledger::{MigrationState, Run, Standing, WishKind};
+use crate::time::Timestamp;
 
 /// What a dialog shows: a title, its text, and what the keys do.
 struct Content {
@@ -196,10 +197,10 @@ impl<'a> Writer<'a> {
             }
             FieldKind::Choice { options, chosen } => {
                 for (index, option) in options.iter().enumerate() {
-                    let text = if *chosen == Some(index) { format!("[{option}]") } else { format!(" {option} ") };
-                    let style = if *chosen == Some(index) { look.strong() } else { look.quiet() };
-                    spans.push(Span::styled(text, style));
-                    spans.push(Span::raw(" "));
+                    let is_chosen = *chosen == Some(index);
+                    let mark = if is_chosen { look.pick("(•)", "(*)") } else { "( )" };
+                    let style = if is_chosen { look.strong() } else { Style::new() };
+                    spans.push(Span::styled(format!("{mark} {option}  "), style));
                 }
             }
             FieldKind::Proof { .. } => {}
@@ -244,7 +245,8 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
             let when = ago(app.clock.present(), *at);
             writer.say(
                 &format!(
-                    "It is applied already: run {run} succeeded {when}, at {at}. This runs it AGAIN, from the start."
+                    "It is applied already: run {run} succeeded {when}, on {}. This runs it AGAIN, from the start.",
+                    moment(*at)
                 ),
                 look.warning(),
             );
@@ -283,6 +285,11 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
         look.accent()
     };
     writer.finish(title, tone, &launch.form, verb)
+}
+
+/// A point in time for people, to the minute.
+fn moment(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn work(writer: &mut Writer<'_>, migration: &Migration, rerun: bool) {

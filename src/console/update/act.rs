@@ -54,7 +54,7 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
     }
     let Some(Entry::Ready(migration)) = catalog.entry(id) else { return };
     if !app.config.ledger.is_embedded() && app.wrong_environment() == Some(WrongEnvironment::Unstamped) {
-        app.dialog = Some(Dialog::stamp(app.config.environment.as_ref(), id.clone()));
+        app.dialog = Some(Dialog::stamp(app.config.environment.as_ref(), (id.clone(), rerun)));
         return;
     }
     let before = before(app, id, request.rerun);
@@ -115,6 +115,7 @@ fn refused(refusal: &PlanRefusal) -> Dialog {
     // Where keys do what the text's commands do, the keys say it.
     let text = match refusal {
         PlanRefusal::AlreadyRunning { operator, run, since, pod, .. } => {
+            let since = since.utc().format("%H:%M UTC on %Y-%m-%d");
             format!("{operator} launched run {run} at {since}. It is at work in pod {pod}.")
         }
         PlanRefusal::Unfinished { operator, run, .. } => {
