@@ -71,26 +71,14 @@ async fn open_ledger(config: &Config) -> Result<Arc<dyn LedgerWriter>, LedgerErr
 async fn claim(ledger: &dyn LedgerWriter, config: &Config, id: RunId, attempt: u32) -> Result<Run, LedgerError> {
     let worker = Worker { place: config.actor.place.clone(), process: ProcessIdentity::current() };
     let deadline = Instant::now() + CLAIM_WITHIN;
-    let mut unsure = false;
     loop {
         let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease };
         match ledger.act(id, action).await {
             Ok(Acted::Changed(run)) => return Ok(*run),
-            Err(error) if error.is_transient() && Instant::now() < deadline => {
-                unsure = true;
-                sleep(Duration::from_millis(500)).await;
-            }
-            result => {
-                // An earlier claim may have arrived although its answer did not.
-                let mine = |run: &Run| run.worker.as_ref() == Some(&worker) && run.is_held_by(attempt);
-                if unsure && let Some(run) = ledger.run(id).await?.value.filter(mine) {
-                    return Ok(run);
-                }
-                return match result {
-                    Err(error) => Err(error),
-                    Ok(_) => Err(LedgerError::NoSuchRun(id)),
-                };
-            }
+            // An earlier claim arrived, only its answer did not.
+            Ok(Acted::Already(_)) => return ledger.run(id).await?.value.ok_or(LedgerError::NoSuchRun(id)),
+            Err(error) if error.is_transient() && Instant::now() < deadline => sleep(Duration::from_millis(500)).await,
+            Err(error) => return Err(error),
         }
     }
 }

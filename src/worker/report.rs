@@ -50,7 +50,6 @@ pub async fn report(
         }
         match result {
             Ok(()) => return Reported::Yes(ended),
-            // Also what a repetition gets when the first report did arrive and only its answer was lost.
             Err(LedgerError::Refused(refusal @ Refusal::Fenced { .. })) => {
                 return Reported::Fenced(refusal.to_string());
             }
