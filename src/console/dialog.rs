@@ -20,7 +20,9 @@ pub enum Dialog {
         run: Box<Run>,
         /// How it stood then.
         standing: Standing,
-        /// Secret params, to be given again.
+        /// Whether its migration's content is no longer what was launched: to go on executes what it is now.
+        changed: bool,
+        /// Secret params, to be given again; the word of proof where one is asked for.
         form: Form,
     },
     /// Pause or cancel a run.
@@ -40,8 +42,8 @@ pub enum Dialog {
     Stamp {
         /// The environment's name, and whether it is protected.
         form: Form,
-        /// What to go on with.
-        then: MigrationId,
+        /// The launch to go on with, and whether it was asked for as a rerun.
+        then: (MigrationId, bool),
     },
     /// Why something was not done.
     Refusal {
@@ -106,7 +108,7 @@ impl Dialog {
 
     /// The dialog that stamps a ledger. Where this process knows its environment, that name must be typed.
     #[must_use]
-    pub fn stamp(here: Option<&EnvironmentName>, then: MigrationId) -> Self {
+    pub fn stamp(here: Option<&EnvironmentName>, then: (MigrationId, bool)) -> Self {
         let name = match here {
             Some(here) => Field { name: "environment".to_owned(), ..Field::proof(here.as_str()) },
             None => Field {
@@ -120,6 +122,8 @@ impl Dialog {
             hint: "yes: every launch asks to type the migration's name".to_owned(),
             kind: FieldKind::Choice { options: vec!["no".to_owned(), "yes".to_owned()], chosen: None },
         };
-        Self::Stamp { form: Form::new(vec![name, protected]), then }
+        // Words of proof stand last on the screen, so they come last here.
+        let fields = if here.is_some() { vec![protected, name] } else { vec![name, protected] };
+        Self::Stamp { form: Form::new(fields), then }
     }
 }

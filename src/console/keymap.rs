@@ -187,14 +187,14 @@ macro_rules! bindings {
 /// All keys. Where a context lists a key twice, the first line wins; a test sees to it that none does.
 pub const BINDINGS: &[Binding] = bindings![
     [char('r')] PANES, Run, "run", "run it; asks first, and says exactly what will run where", Act, 1;
-    [char('R')] PANES, RunAgain, "run again", "run it again from the start, although it is applied or has a checkpoint", Act, 0;
-    [char('u')] PANES, Resume, "resume", "resume the run that is paused, interrupted, lost or failed, from its checkpoint", Act, 2;
+    [char('R')] PANES, RunAgain, "run again", "run it again from the start, applied or not", Act, 0;
+    [char('u')] PANES, Resume, "resume", "resume what is paused, interrupted, lost or failed", Act, 2;
     [char('p')] PANES, Pause, "pause", "pause the run at its next checkpoint", Act, 3;
     [char('c')] PANES, Cancel, "cancel", "cancel the run for good", Act, 4;
 
     [plain(KeyCode::Enter)] &[Table, Detail], Open, "open", "open: from the table the details, from the details the log", Look, 5;
     [char('l')] PANES, Log, "log", "the log over the whole screen; again: back", Look, 6;
-    [char('/')] &[Table, Detail], Filter, "filter", "show only what matches every word: of id, state, description, owner, tags", Look, 7;
+    [char('/')] &[Table, Detail], Filter, "filter", "filter by words of name, state, description, owner, tags", Look, 7;
     [char('s')] &[Table], Sort, "sort", "sort by name, latest first, or attention first", Look, 8;
     [char('a')] &[Table, Detail], NextAttention, "next alert", "go to the next one that runs or wants attention", Look, 9;
     [plain(KeyCode::Left), char('[')] &[Table, Detail], OlderRun, "older run", "show an older run of this migration", Look, 0;
@@ -211,7 +211,7 @@ pub const BINDINGS: &[Binding] = bindings![
     [plain(KeyCode::End), char('G')] SCROLLING, Bottom, "end", "to the last line; in a log also: follow it", Move, 0;
 
     [char('f')] &[Log], Follow, "follow", "follow the end of the log, or stop to", Log, 5;
-    [char('/')] &[Log], Search, "search", "search; upper case letters are heeded only if you type one", Log, 6;
+    [char('/')] &[Log], Search, "search", "search; case matters only if you type upper case", Log, 6;
     [char('n')] &[Log], NextMatch, "next", "the next match below", Log, 7;
     [char('N')] &[Log], PreviousMatch, "previous", "the next match above", Log, 0;
     [char('w')] &[Log], Wrap, "wrap", "wrap long lines, or cut them", Log, 8;

@@ -29,6 +29,12 @@ impl Link {
         matches!(self, Self::Healthy { .. })
     }
 
+    /// Whether the ledger was asked and did not answer.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
     /// An answer slower than this is worth a word.
     pub const SLOW: Duration = Duration::from_millis(250);
 }

@@ -127,7 +127,12 @@ impl LogPane {
     /// The lines of a window of `height`, as far as they are at hand.
     #[must_use]
     pub fn visible(&self, height: u16) -> &[Line] {
-        let window = self.window(u64::from(height));
+        let mut window = self.window(u64::from(height));
+        if self.follow {
+            // Until the newest lines arrive the newest known ones are shown: the end never flickers.
+            let end = window.end.min(self.page.end());
+            window = end.saturating_sub(u64::from(height))..end;
+        }
         let index = |line: u64| {
             usize::try_from(line.clamp(self.page.first, self.page.end()) - self.page.first).unwrap_or(usize::MAX)
         };

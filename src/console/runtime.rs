@@ -46,13 +46,14 @@ pub async fn run(config: Config, look: Appearance) -> Result<()> {
     let taken = terminal::take()?;
     let mut console = Console::start(Arc::clone(&config), look)?;
     let ending = console.follow().await;
-    console.output.drain(Duration::from_millis(300));
+    let drained = console.output.drain(Duration::from_millis(300));
     drop(taken);
     match ending {
-        Ending::Left => {
+        Ending::Left if drained => {
             farewell(&console.app);
             Ok(())
         }
+        Ending::Left => Ok(()),
         // Nobody is there to read an error, and a thread may be stuck in a write: nothing is left to wait for.
         Ending::Gone => std::process::exit(0),
     }
@@ -288,9 +289,9 @@ impl Console {
                 }
             }
             Effect::Launch(plan) => self.act(Confirmed::Launch(plan)),
-            Effect::Resume { run, params } => {
+            Effect::Resume { run, request } => {
                 if let Some(catalog) = self.app.catalog.clone() {
-                    self.act(Confirmed::Resume(catalog, run, params));
+                    self.act(Confirmed::Resume(catalog, run, request));
                 }
             }
             Effect::Stop { run, migration, kind } => self.act(Confirmed::Stop(run, migration, kind)),

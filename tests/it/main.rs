@@ -4,6 +4,7 @@
 
 mod catalog;
 mod cli;
+mod console;
 mod ledger;
 mod logs;
 mod readme;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub struct Output {
     frames: SyncSender<Vec<u8>>,
     done: Arc<Done>,
     writing_since: Option<Instant>,
+    /// Frames handed over.
+    sent: u64,
 }
 
 #[derive(Default)]
@@ -29,9 +32,9 @@ struct Done {
     /// Set when a frame has been written, or cannot be.
     notify: Notify,
     /// Whether the terminal refused a write.
-    broken: std::sync::atomic::AtomicBool,
+    broken: AtomicBool,
     /// Frames written.
-    written: std::sync::atomic::AtomicU64,
+    written: AtomicU64,
 }
 
 impl Output {
@@ -44,7 +47,7 @@ impl Output {
         let done = Arc::new(Done::default());
         let writer = Arc::clone(&done);
         std::thread::Builder::new().name("terminal output".to_owned()).spawn(move || write_all(&inbox, &writer))?;
-        Ok(Self { frames, done, writing_since: None })
+        Ok(Self { frames, done, writing_since: None, sent: 0 })
     }
 
     /// Whether the terminal has taken the last frame.
@@ -71,7 +74,7 @@ impl Output {
     /// Whether the terminal refused a write: it is gone.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.done.broken.load(std::sync::atomic::Ordering::Acquire)
+        self.done.broken.load(Ordering::Acquire)
     }
 
     /// Hands over bytes. Only when idle: what is handed over while another frame is being written is not taken.
@@ -80,29 +83,31 @@ impl Output {
             return false;
         }
         self.writing_since = Some(Instant::now());
+        self.sent += 1;
         true
     }
 
-    /// Waits at most `patience` for the frame under way.
-    pub fn drain(&mut self, patience: Duration) {
+    /// Waits at most `patience` for the frame under way. Answers whether the terminal takes what it is sent.
+    pub fn drain(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let sent = self.writing_since.is_some();
-        let before = self.done.written.load(std::sync::atomic::Ordering::Acquire);
-        while sent && Instant::now() < deadline && !self.is_broken() {
-            if self.done.written.load(std::sync::atomic::Ordering::Acquire) > before {
+        while !self.is_broken() {
+            if self.done.written.load(Ordering::Acquire) == self.sent {
+                return true;
+            }
+            if Instant::now() >= deadline {
                 break;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        false
     }
 }
 
 fn write_all(inbox: &Receiver<Vec<u8>>, done: &Done) {
-    use std::sync::atomic::Ordering::Release;
     let stdout = io::stdout();
     while let Ok(frame) = inbox.recv() {
         let mut rest = &frame[..];
-        while !rest.is_empty() && !done.broken.load(std::sync::atomic::Ordering::Acquire) {
+        while !rest.is_empty() && !done.broken.load(Ordering::Acquire) {
             match rustix::io::write(&stdout, rest) {
                 Ok(written) => rest = &rest[written..],
                 Err(rustix::io::Errno::INTR) => {}
@@ -110,10 +115,10 @@ fn write_all(inbox: &Receiver<Vec<u8>>, done: &Done) {
                 Err(rustix::io::Errno::AGAIN) => {
                     let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);
                 }
-                Err(_) => done.broken.store(true, Release),
+                Err(_) => done.broken.store(true, Ordering::Release),
             }
         }
-        done.written.fetch_add(1, Release);
+        done.written.fetch_add(1, Ordering::Release);
         done.notify.notify_one();
     }
 }
@@ -190,10 +195,10 @@ mod tests {
         let mut screen = Screen::new((20, 2));
         let mut draw =
             |text: &str| screen.frame((20, 2), |buffer| buffer.set_string(0, 0, text, Style::new())).unwrap();
-        let first = String::from_utf8(draw("12 s")).unwrap();
-        assert!(first.starts_with("\x1b[?2026h") && first.contains("12 s") && first.ends_with("\x1b[?2026l"));
-        assert!(draw("12 s").is_empty());
-        let next = String::from_utf8(draw("13 s")).unwrap();
+        let first = String::from_utf8(draw("12s")).unwrap();
+        assert!(first.starts_with("\x1b[?2026h") && first.contains("12s") && first.ends_with("\x1b[?2026l"));
+        assert!(draw("12s").is_empty());
+        let next = String::from_utf8(draw("13s")).unwrap();
         assert!(next.contains('3') && !next.contains("12"), "{next:?}");
     }
 }

@@ -83,10 +83,9 @@ fn paragraph(text: &str, columns: usize, style: ratatui::style::Style) -> Vec<Li
 
 fn problems(app: &App, broken: &Broken, columns: usize) -> Vec<Line<'static>> {
     let look = app.look;
-    let mut lines = vec![Line::styled(
-        format!(" {} Its file cannot be understood, so it cannot be launched.", look.glyph(MigrationState::Broken)),
-        look.danger(),
-    )];
+    let text =
+        format!("{} Its file cannot be understood, so it cannot be launched.", look.glyph(MigrationState::Broken));
+    let mut lines = paragraph(&text, columns, look.danger());
     for problem in &broken.problems {
         lines.push(Line::default());
         let place = match problem.position {
@@ -188,7 +187,10 @@ fn facts(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>>
             .push(Span::styled(format!("  applied as {}: changed since", success.checksum.short()), look.warning())),
         None => {}
     }
-    lines.push(plain("file", migration.file.display().to_string()));
+    for (index, line) in wrap(&migration.file.display().to_string(), columns.saturating_sub(12)).into_iter().enumerate()
+    {
+        lines.push(plain(if index == 0 { "file" } else { "" }, line));
+    }
     lines.push(labelled("checksum", quiet, checksum));
     lines
 }

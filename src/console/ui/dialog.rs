@@ -13,6 +13,7 @@ use crate::console::dialog::{Before, Dialog, LaunchDialog};
 use crate::console::form::{Field, FieldKind, Form};
 use crate::console::keymap::{self, BINDINGS, Command};
 use crate::ledger::{MigrationState, Run, Standing, WishKind};
+use crate::time::Timestamp;
 
 /// What a dialog shows: a title, its text, and what the keys do.
 struct Content {
@@ -76,7 +77,7 @@ pub(super) fn frame(app: &App, area: Rect, title: &str, tone: Style, buffer: &mu
 fn content(app: &App, dialog: &Dialog, columns: usize) -> Content {
     match dialog {
         Dialog::Launch(launch) => launching(app, launch, columns),
-        Dialog::Resume { run, standing, form } => resuming(app, run, *standing, form, columns),
+        Dialog::Resume { run, standing, changed, form } => resuming(app, run, *standing, *changed, form, columns),
         Dialog::Stop { run, migration, standing, kind, form } => {
             stopping(app, &run.short(), migration, *standing, *kind, form, columns)
         }
@@ -196,10 +197,10 @@ impl<'a> Writer<'a> {
             }
             FieldKind::Choice { options, chosen } => {
                 for (index, option) in options.iter().enumerate() {
-                    let text = if *chosen == Some(index) { format!("[{option}]") } else { format!(" {option} ") };
-                    let style = if *chosen == Some(index) { look.strong() } else { look.quiet() };
-                    spans.push(Span::styled(text, style));
-                    spans.push(Span::raw(" "));
+                    let is_chosen = *chosen == Some(index);
+                    let mark = if is_chosen { look.pick("(•)", "(*)") } else { "( )" };
+                    let style = if is_chosen { look.strong() } else { Style::new() };
+                    spans.push(Span::styled(format!("{mark} {option}  "), style));
                 }
             }
             FieldKind::Proof { .. } => {}
@@ -244,7 +245,8 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
             let when = ago(app.clock.present(), *at);
             writer.say(
                 &format!(
-                    "It is applied already: run {run} succeeded {when}, at {at}. This runs it AGAIN, from the start."
+                    "It is applied already: run {run} succeeded {when}, on {}. This runs it AGAIN, from the start.",
+                    moment(*at)
                 ),
                 look.warning(),
             );
@@ -285,6 +287,11 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
     writer.finish(title, tone, &launch.form, verb)
 }
 
+/// A point in time for people, to the minute.
+fn moment(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 fn work(writer: &mut Writer<'_>, migration: &Migration, rerun: bool) {
     let Work::Executable(template) = &migration.work;
     writer.fact("command", &template.render(&migration.id, rerun).join(" "));
@@ -317,7 +324,7 @@ fn requirements(writer: &mut Writer<'_>, app: &App, launch: &LaunchDialog) {
     }
 }
 
-fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usize) -> Content {
+fn resuming(app: &App, run: &Run, standing: Standing, changed: bool, form: &Form, columns: usize) -> Content {
     let look = app.look;
     let mut writer = Writer::new(app, columns);
     writer.gap();
@@ -333,9 +340,22 @@ fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usiz
         _ => format!("Run {} is {standing}. This continues it as attempt {}, {from}.", run.id.short(), run.attempt + 1),
     };
     writer.say(&what, if standing == Standing::Lost { look.warning() } else { look.text() });
+    if changed {
+        writer.say(
+            "Its file has changed since it was launched. The next attempt executes what the file says NOW, and the ledger records that you accepted it.",
+            look.warning(),
+        );
+    }
     writer.gap();
     writer.place();
-    writer.fact("command", &run.launch.command.join(" "));
+    let command = match app.entry(&run.migration) {
+        Some(Entry::Ready(migration)) if changed => {
+            let Work::Executable(template) = &migration.work;
+            template.render(&migration.id, run.launch.rerun)
+        }
+        _ => run.launch.command.clone(),
+    };
+    writer.fact("command", &command.join(" "));
     let params: Vec<_> = run
         .launch
         .params
@@ -346,7 +366,7 @@ fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usiz
     if !params.is_empty() {
         writer.fact("params", &params.join("  "));
     }
-    if !form.fields.is_empty() {
+    if run.launch.params.iter().any(|param| param.secret) {
         writer.gap();
         writer.say("Secret params are not stored; give them again:", look.text());
     }

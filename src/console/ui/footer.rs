@@ -34,7 +34,10 @@ pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
             return;
         }
     }
-    buffer.set_line(footer.x, footer.y, &keys(app, footer), footer.width);
+    // A dialog says itself what its keys do.
+    if app.dialog.is_none() {
+        buffer.set_line(footer.x, footer.y, &keys(app, footer), footer.width);
+    }
 }
 
 /// The notice, or what the operator should always know.
@@ -62,6 +65,11 @@ fn telling(app: &App) -> Option<(String, Style)> {
             ));
         }
     }
+    let problems = app.catalog.as_ref().map_or(0, |catalog| catalog.problems.len());
+    if problems > 0 {
+        let text = format!("{problems} problem(s) in the catalog itself; `stopover lint` lists them.");
+        return Some((text, app.look.warning()));
+    }
     if app.config.ledger.is_embedded() && app.config.database.is_none() {
         let place = if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
             "Embedded ledger: it lives in this pod's state directory, and dies with the pod unless that is a volume."
@@ -70,10 +78,7 @@ fn telling(app: &App) -> Option<(String, Style)> {
         };
         return Some((place.to_owned(), app.look.quiet()));
     }
-    let problems = app.catalog.as_ref().map_or(0, |catalog| catalog.problems.len());
-    (problems > 0).then(|| {
-        (format!("{problems} problem(s) in the catalog itself; `stopover lint` lists them."), app.look.warning())
-    })
+    None
 }
 
 /// The keys of the context, as many as fit, help and quit always.

@@ -24,12 +24,14 @@ pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
     buffer.set_line(area.x, area.y, &Line::from(place), area.width.saturating_sub(health_width));
     buffer.set_line(area.right().saturating_sub(health_width), area.y, &health, health_width);
     if area.height > 1 {
-        let who = who(app);
-        let who_width = u16::try_from(who.width()).unwrap_or(0) + 1;
-        let counts = counts(app);
-        let room = area.width.saturating_sub(who_width + 2);
-        buffer.set_line(area.x, area.y + 1, &counts, room);
-        buffer.set_line(area.right().saturating_sub(who_width), area.y + 1, &who, who_width);
+        // The states come first; of who and where as much as is left.
+        let counts = counts(app, usize::from(area.width));
+        let room = usize::from(area.width).saturating_sub(counts.width() + 4);
+        buffer.set_line(area.x, area.y + 1, &counts, area.width);
+        if let Some(who) = who(app, room) {
+            let who_width = u16::try_from(who.width()).unwrap_or(0) + 1;
+            buffer.set_line(area.right().saturating_sub(who_width), area.y + 1, &who, who_width);
+        }
     }
 }
 
@@ -94,16 +96,18 @@ fn health(app: &App) -> Line<'static> {
     Line::from(vec![Span::styled(format!("{glyph} {text}"), style)])
 }
 
-fn who(app: &App) -> Line<'static> {
+/// Operator and pod, or at least the operator.
+fn who(app: &App, room: usize) -> Option<Line<'static>> {
     let actor = &app.config.actor;
-    Line::styled(
-        format!("{} @ {}", actor.operator, fit(&actor.place.pod, 40, app.look.pick("…", "~"))),
-        app.look.quiet(),
-    )
+    let whole = format!("{} @ {}", actor.operator, fit(&actor.place.pod, 40, app.look.pick("…", "~")));
+    [whole, actor.operator.clone()]
+        .into_iter()
+        .find(|text| super::text::width(text) <= room)
+        .map(|text| Line::styled(text, app.look.quiet()))
 }
 
 /// How many migrations stand where; what wants attention first, states that nobody is in left out.
-fn counts(app: &App) -> Line<'static> {
+fn counts(app: &App, room: usize) -> Line<'static> {
     const ORDER: [MigrationState; 13] = [
         MigrationState::Running,
         MigrationState::Pausing,
@@ -122,10 +126,10 @@ fn counts(app: &App) -> Line<'static> {
     let look = app.look;
     let (all, shown) = app.table.len();
     if app.catalog.is_none() {
-        return Line::styled(" reading the catalog…", look.quiet());
+        return Line::styled(" reading the catalog", look.quiet());
     }
     if app.histories.is_none() {
-        return Line::styled(" waiting for the ledger…", look.quiet());
+        return Line::styled(" waiting for the ledger", look.quiet());
     }
     let total = if app.table.filter().is_empty() {
         format!(" {} migrations", number(all.try_into().unwrap_or(i64::MAX)))
@@ -133,13 +137,21 @@ fn counts(app: &App) -> Line<'static> {
         format!(" {shown} of {all} migrations")
     };
     let mut spans = vec![Span::styled(total, look.strong())];
+    let mut used = spans[0].width();
     for state in ORDER {
         let count = app.table.count(state);
-        if count > 0 {
-            spans.push(Span::styled(format!("   {} ", look.glyph(state)), look.state(state)));
-            spans.push(Span::styled(number(count.into()), look.state(state)));
-            spans.push(Span::styled(format!(" {state}"), look.quiet()));
+        if count == 0 {
+            continue;
         }
+        let item = [
+            Span::styled(format!("   {} {}", look.glyph(state), number(count.into())), look.state(state)),
+            Span::styled(format!(" {state}"), look.quiet()),
+        ];
+        used += item.iter().map(Span::width).sum::<usize>();
+        if used > room {
+            break;
+        }
+        spans.extend(item);
     }
     Line::from(spans)
 }

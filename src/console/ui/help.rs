@@ -42,7 +42,7 @@ fn lines(app: &App) -> Vec<Line<'static>> {
         for binding in BINDINGS.iter().filter(|binding| binding.section == section) {
             let keys = binding.keys.iter().map(|key| key.label()).collect::<Vec<_>>().join(", ");
             lines.push(Line::from(vec![
-                Span::styled(format!("  {} ", left(&keys, 18, "")), app.look.accent()),
+                Span::styled(format!("  {} ", left(&keys, 20, "")), app.look.accent()),
                 Span::raw(binding.help),
             ]));
         }

@@ -13,6 +13,7 @@ mod text;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 
 use super::app::{App, Pane};
@@ -39,6 +40,12 @@ pub fn view(app: &App, buffer: &mut Buffer) {
     }
     if let Some(area) = layout.log {
         log::draw(app, area, app.focus == Pane::Log, buffer);
+    }
+    let behind = app.help.is_some() || app.dialog.is_some();
+    if behind || app.link.is_away() {
+        // What is only remembered, or not to be touched now, steps back; where one is never does.
+        let body = Rect::new(0, layout.header.bottom(), app.size.0, app.size.1 - layout.header.height);
+        buffer.set_style(body, Style::new().add_modifier(Modifier::DIM));
     }
     footer::draw(app, &layout, buffer);
     if app.help.is_some() {
@@ -67,6 +74,9 @@ fn title(app: &App, area: Rect, focused: bool, title: Line<'_>, note: &str, buff
     let style = if focused { app.look.accent() } else { app.look.quiet() };
     let rule = app.look.pick("─", "-").repeat(area.width.into());
     buffer.set_stringn(area.x, area.y, rule, area.width.into(), style);
+    if title.width() == 0 {
+        return;
+    }
     let room = area.width.saturating_sub(4);
     let title_width = u16::try_from(title.width()).unwrap_or(u16::MAX).min(room);
     buffer.set_string(area.x + 1, area.y, " ", style);
@@ -85,12 +95,11 @@ fn scrolled(app: &App, area: Rect, lines: &[Line<'_>], scroll: u16, buffer: &mut
     for (y, line) in (area.y..area.bottom()).zip(&lines[first..]) {
         buffer.set_line(area.x, y, line, area.width);
     }
-    let more = |y, mark| {
+    let mut more = |y, mark| {
         if area.width > 0 {
             buffer.set_string(area.right() - 1, y, mark, app.look.accent());
         }
     };
-    let mut more = more;
     if first > 0 {
         more(area.y, app.look.pick("▲", "^"));
     }

@@ -33,7 +33,7 @@ pub(super) fn lines(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> 
         lines.push(labelled("says", look.quiet(), vec![Span::raw(message.clone())]));
     }
     if let Some(remaining) = &run.progress.remaining {
-        lines.extend(left_to_do(app, remaining));
+        lines.extend(left_to_do(app, remaining, columns));
     }
     for warning in &run.progress.warnings {
         for (index, line) in wrap(warning, columns.saturating_sub(13)).into_iter().enumerate() {
@@ -54,8 +54,9 @@ fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<
                 run.lease().map(|lease| span(app.clock.present().since(lease.renewed_at))).unwrap_or_default();
             (
                 format!(
-                    "Its worker in pod {} has not been heard of for {silence}: the pod or its connection is gone. It can write nothing more. u takes it over from its checkpoint, c ends it.",
-                    run.place().pod
+                    "Its worker in pod {} has not been heard of for {silence}: the pod or its connection is gone. It can write nothing more. u takes it over{}, c ends it.",
+                    run.place().pod,
+                    if run.checkpoint.is_some() { " from its checkpoint" } else { "" }
                 ),
                 look.danger(),
             )
@@ -143,11 +144,12 @@ fn gauge(app: &App, part: f64, standing: Standing, columns: usize) -> Line<'stat
 }
 
 /// The count that must fall to zero, and its way down.
-fn left_to_do(app: &App, remaining: &RemainingCount) -> Vec<Line<'static>> {
+fn left_to_do(app: &App, remaining: &RemainingCount, columns: usize) -> Vec<Line<'static>> {
     let look = app.look;
     let mut spans = vec![Span::styled(number(remaining.count), look.strong())];
-    if !look.ascii && remaining.history.len() > 1 {
-        spans.push(Span::styled(format!("  {}", sparkline(&remaining.history, 24)), look.live()));
+    let room = columns.saturating_sub(super::text::LABEL + 2 + spans[0].width() + 2 + 20).min(32);
+    if !look.ascii && remaining.history.len() > 1 && room >= 6 {
+        spans.push(Span::styled(format!("  {}", sparkline(&remaining.history, room)), look.live()));
     }
     let counted = app.clock.present().since(remaining.at);
     let when = if counted.as_secs() < 60 {

@@ -27,7 +27,7 @@ impl Columns {
     fn of(app: &App, width: u16) -> Self {
         let width = usize::from(width);
         let mut columns = Self {
-            state: if width < 60 { 13 } else { 19 },
+            state: if width < 60 { 16 } else { 19 },
             id: 0,
             description: 0,
             when: if width < 60 { 0 } else { 11 },
@@ -104,7 +104,7 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
     let marker = if selected { look.pick("▌ ", "> ") } else { "  " };
     let part = run.filter(|_| is_live(row.state)).and_then(|run| run.progress.fraction());
     let word = match part {
-        Some(part) => format!("{} {:>3.0} %", row.state, (part * 100.0).floor()),
+        Some(part) => format!("{} {:.0} %", row.state, (part * 100.0).floor()),
         None => row.state.to_string(),
     };
     let id_style = match row.state {

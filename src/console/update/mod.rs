@@ -114,8 +114,8 @@ fn acted_on(app: &mut App, acted: Acted, effects: &mut Vec<Effect>) {
                 super::app::Belonging::Unknown => None,
             };
             app.belonging = super::app::Belonging::Known { passport: Some(passport), cluster };
-            if let Some(super::dialog::Dialog::Stamp { then, .. }) = app.dialog.take() {
-                act::open_launch(app, &then, false);
+            if let Some(super::dialog::Dialog::Stamp { then: (migration, rerun), .. }) = app.dialog.take() {
+                act::open_launch(app, &migration, rerun);
             }
         }
         Acted::Refused(reason) => match app.dialog.as_mut().and_then(super::dialog::Dialog::form_mut) {

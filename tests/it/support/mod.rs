@@ -1,6 +1,7 @@
 //! What all tests share.
 
 pub mod mongo;
+pub mod pty;
 pub mod scene;
 
 use std::time::{Duration, Instant};

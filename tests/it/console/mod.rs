@@ -1,0 +1,6 @@
+//! The console: its model and its pictures, and the real one in a real terminal.
+
+mod picture;
+mod scenery;
+mod steps;
+mod terminal;

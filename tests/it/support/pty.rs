@@ -1,0 +1,182 @@
+//! A real terminal with the real binary in it: what it shows, and what happens when it goes away.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use super::eventually;
+use super::scene::{PATIENCE, STOPOVER, Scene};
+
+/// A terminal of a size with a process in it.
+pub struct Terminal {
+    master: Option<Box<dyn MasterPty + Send>>,
+    keyboard: Option<Box<dyn Write + Send>>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    received: Arc<AtomicU64>,
+    /// Tells the reading thread to let go of the terminal at its next byte.
+    let_go: Arc<AtomicBool>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Terminal {
+    /// Opens the console of a scene in a terminal of 120 by 40.
+    pub fn console(scene: &Scene, arguments: &[&str]) -> Self {
+        Self::sized(scene, arguments, 120, 40)
+    }
+
+    /// The same in a terminal of any size, which may be unknown (0 by 0).
+    pub fn sized(scene: &Scene, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(STOPOVER);
+        command.args(arguments);
+        command.env_clear();
+        for (name, value) in scene.environment() {
+            command.env(name, value);
+        }
+        command.env("TERM", "xterm");
+        command.cwd(scene.path());
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut output = pair.master.try_clone_reader().unwrap();
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows.max(24)), cells(columns.max(80)), 0)));
+        let received = Arc::new(AtomicU64::new(0));
+        let let_go = Arc::new(AtomicBool::new(false));
+        let reader = {
+            let (screen, received, let_go) = (Arc::clone(&screen), Arc::clone(&received), Arc::clone(&let_go));
+            std::thread::spawn(move || {
+                let mut bytes = [0; 8192];
+                while let Ok(length @ 1..) = output.read(&mut bytes) {
+                    received.fetch_add(length as u64, Ordering::SeqCst);
+                    screen.lock().unwrap().process(&bytes[..length]);
+                    if let_go.load(Ordering::SeqCst) {
+                        return;
+                    }
+                }
+            })
+        };
+        let keyboard = pair.master.take_writer().unwrap();
+        Self {
+            master: Some(pair.master),
+            keyboard: Some(keyboard),
+            child,
+            screen,
+            received,
+            let_go,
+            reader: Some(reader),
+        }
+    }
+
+    /// Types bytes.
+    pub fn type_keys(&mut self, keys: &str) {
+        let keyboard = self.keyboard.as_mut().unwrap();
+        keyboard.write_all(keys.as_bytes()).unwrap();
+        keyboard.flush().unwrap();
+    }
+
+    /// What is on the screen.
+    pub fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    /// Waits until the screen shows a text.
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        let mut last = String::new();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(text, PATIENCE, || {
+                last = self.text();
+                last.contains(text).then_some(())
+            });
+        }));
+        assert!(found.is_ok(), "the screen never showed {text:?}:\n{}", self.text());
+    }
+
+    /// Waits until the screen no longer shows a text.
+    #[track_caller]
+    pub fn no_longer_shows(&self, text: &str) {
+        eventually(&format!("{text} is gone"), PATIENCE, || (!self.text().contains(text)).then_some(()));
+    }
+
+    /// Bytes that the process has written so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::SeqCst)
+    }
+
+    /// Whether the alternate screen is shown, and whether the cursor is hidden.
+    pub fn modes(&self) -> (bool, bool) {
+        let screen = self.screen.lock().unwrap();
+        (screen.screen().alternate_screen(), screen.screen().hide_cursor())
+    }
+
+    /// The line discipline's settings.
+    pub fn discipline(&self) -> String {
+        format!("{:?}", self.master.as_ref().unwrap().get_termios())
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.screen.lock().unwrap().screen_mut().set_size(cells(rows), cells(columns));
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().unwrap().resize(size).unwrap();
+    }
+
+    /// Stops reading, so that the terminal fills up: somebody's connection hangs.
+    pub fn stall(&mut self) {
+        self.let_go.store(true, Ordering::SeqCst);
+    }
+
+    /// Pulls the plug: both ends of the terminal are closed while the process lives.
+    pub fn hang_up(&mut self) {
+        self.let_go.store(true, Ordering::SeqCst);
+        // Its answer wakes the reading thread, which then lets go of its end.
+        let _ = self.keyboard.as_mut().unwrap().write_all(b"?");
+        self.reader.take().unwrap().join().unwrap();
+        self.keyboard = None;
+        self.master = None;
+    }
+
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// CPU time that the process has used.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/stat", self.pid()))).unwrap();
+        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        // The kernel counts in hundredths of a second here, whatever its own clock is.
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Waits at most so long for the process to end, and answers its exit status.
+    #[track_caller]
+    pub fn ends_within(&mut self, within: Duration) -> u32 {
+        eventually("the console has ended", within, || self.child.try_wait().unwrap()).exit_code()
+    }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+        }
+    }
+}
