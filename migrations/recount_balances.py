@@ -13,10 +13,12 @@ while True:
     rows = db.execute("SELECT id, name FROM customers WHERE balance IS NULL ORDER BY id LIMIT 25").fetchall()
     if not rows:
         break
+    db.execute("BEGIN IMMEDIATE")
     for customer, name in rows:
         query = "SELECT coalesce(sum(amount), 0) FROM charges WHERE customer = ? AND status = 'settled'"
         (balance,) = db.execute(query, (customer,)).fetchone()
         db.execute("UPDATE customers SET balance = ? WHERE id = ?", (balance, customer))
+    db.execute("COMMIT")
     print("%s has a balance of %.2f" % (name, balance / 100))
     time.sleep(len(rows) / pace)
 print("every balance is right")

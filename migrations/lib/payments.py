@@ -13,6 +13,7 @@ TRANSACTIONS = 20000
 SCHEMA = """
 CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, country TEXT, phone TEXT, phone_e164 TEXT, balance INTEGER);
 CREATE TABLE charges (id INTEGER PRIMARY KEY, customer INTEGER, amount INTEGER, status TEXT, currency TEXT);
+CREATE INDEX charges_by_customer ON charges (customer);
 CREATE TABLE transactions (id INTEGER PRIMARY KEY, charge INTEGER, amount INTEGER, sender INTEGER);
 """
 

@@ -9,5 +9,6 @@ mod ledger;
 mod logs;
 mod readme;
 mod samples;
+mod scaffold;
 mod support;
 mod worker;
