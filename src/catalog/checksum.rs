@@ -10,9 +10,7 @@
 //! where `DIRECTORY` is the manifest's, and the files are written and ordered as in its command.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -41,16 +39,15 @@ impl Checksum {
         Self::from_digest(&Sha256::digest(bytes))
     }
 
-    /// Of a file, which is never held in memory as a whole.
+    /// Of what a reader has still to give, which is never held in memory as a whole.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+    /// When it cannot be read.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
         let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = [0; 8 * 1024];
         loop {
-            match file.read(&mut buffer)? {
+            match reader.read(&mut buffer)? {
                 0 => return Ok(Self::from_digest(&hasher.finalize())),
                 length => hasher.update(&buffer[..length]),
             }

@@ -1,11 +1,12 @@
 //! Finding and reading every migration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::command::{self, local_files};
-use super::files::{normal, read_text};
+use super::files::{normal, open, read_text};
 use super::manifest::{self, Requirement, Word};
 use super::problem::{Problem, Source};
 use super::project::{Pattern, Project};
@@ -81,7 +82,7 @@ fn find<'p>(
     problems: &mut Vec<Problem>,
 ) -> Vec<Candidate<'p>> {
     let mut candidates = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     for pattern in &project.patterns {
         let Ok(walk) = walk(root, &pattern.files) else {
             continue; // refused when the project was read
@@ -121,9 +122,11 @@ fn relative<'f>(root: &Path, path: &'f Path) -> &'f Path {
 struct Context<'a> {
     root: &'a Path,
     /// The files that commands of `stopover.yaml` name.
-    parts: BTreeSet<PathBuf>,
+    parts: HashSet<PathBuf>,
     /// What is wrong with the command of a pattern, by the place of the pattern.
     broken_commands: BTreeMap<(u32, u32), Problem>,
+    /// The checksums of files that manifests name; many may name the same runner.
+    checksums: Mutex<HashMap<PathBuf, Checksum>>,
 }
 
 impl<'a> Context<'a> {
@@ -135,7 +138,19 @@ impl<'a> Context<'a> {
             broken_commands: commands()
                 .filter_map(|(at, words)| Some((at, command::check(source, words, root)?)))
                 .collect(),
+            checksums: Mutex::default(),
         }
+    }
+
+    /// The checksum of a file that the manifest `file` names.
+    fn part_checksum(&self, path: &Path, file: &Path) -> Result<Checksum, Problem> {
+        let checksums = || self.checksums.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = checksums().get(path) {
+            return Ok(known.clone());
+        }
+        let checksum = checksum(path, file)?;
+        checksums().insert(path.to_owned(), checksum.clone());
+        Ok(checksum)
     }
 }
 
@@ -167,7 +182,7 @@ fn read(context: &Context<'_>, candidate: &Candidate<'_>) -> Found {
     let is_manifest = matches!(file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
     found.outcome = match &candidate.pattern.command {
         Some(words) => adopt(context, candidate, &file, words),
-        None if is_manifest => read_manifest(candidate, &file, &mut found),
+        None if is_manifest => read_manifest(context, candidate, &file, &mut found),
         None => read_executable(candidate, &file),
     };
     found
@@ -192,19 +207,16 @@ fn bare(candidate: &Candidate<'_>, file: &Path, checksum: Checksum, command: Com
 }
 
 /// The checksum of a file that need not be text.
-fn checksum(path: &Path, file: &Path) -> Result<Checksum, Vec<Problem>> {
-    let problem = |message: String, remedy: &str| vec![Problem::of_file(file, message, remedy)];
-    let unreadable = |error: std::io::Error| {
-        problem(format!("the file cannot be read: {error}"), "make it a readable file, or delete it")
-    };
-    if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(problem("this is not a regular file".to_owned(), "replace it by a file, or narrow the pattern"));
-    }
-    Checksum::of_file(path).map_err(unreadable)
+fn checksum(path: &Path, file: &Path) -> Result<Checksum, Problem> {
+    let (opened, _) = open(path, file)?;
+    Checksum::of_reader(opened).map_err(|error| {
+        let message = format!("the file cannot be read: {error}");
+        Problem::of_file(file, message, "make it a readable file, or delete it")
+    })
 }
 
 fn read_executable(candidate: &Candidate<'_>, file: &Path) -> Result<Box<Migration>, Vec<Problem>> {
-    let checksum = checksum(&candidate.path, file)?;
+    let checksum = checksum(&candidate.path, file).map_err(|problem| vec![problem])?;
     if let Some((first_line, message, remedy)) = command::executable(&candidate.path, &file.to_string_lossy()) {
         return Err(vec![match first_line {
             Some(text) => Source { file, text: &text }.problem((1, 1), message, remedy),
@@ -225,7 +237,7 @@ fn adopt(
     file: &Path,
     words: &[Word],
 ) -> Result<Box<Migration>, Vec<Problem>> {
-    let checksum = checksum(&candidate.path, file)?;
+    let checksum = checksum(&candidate.path, file).map_err(|problem| vec![problem])?;
     if let Some(problem) = context.broken_commands.get(&candidate.pattern.at) {
         return Err(vec![problem.clone()]);
     }
@@ -237,7 +249,12 @@ fn adopt(
     Ok(bare(candidate, file, checksum, command))
 }
 
-fn read_manifest(candidate: &Candidate<'_>, file: &Path, found: &mut Found) -> Result<Box<Migration>, Vec<Problem>> {
+fn read_manifest(
+    context: &Context<'_>,
+    candidate: &Candidate<'_>,
+    file: &Path,
+    found: &mut Found,
+) -> Result<Box<Migration>, Vec<Problem>> {
     let text = read_text(&candidate.path, file).map_err(|problem| vec![problem])?;
     let (manifest, mut problems) = manifest::parse(file, &text);
     let directory = candidate.path.parent().unwrap_or(Path::new("/"));
@@ -255,10 +272,10 @@ fn read_manifest(candidate: &Candidate<'_>, file: &Path, found: &mut Found) -> R
     let named = local_files(&manifest.command, directory);
     let mut listing = Vec::with_capacity(named.len());
     for part in &named {
-        match Checksum::of_file(&part.path) {
+        match context.part_checksum(&part.path, file) {
             Ok(checksum) => listing.push((part.word.text.as_str(), checksum)),
             Err(error) => {
-                let message = format!("`{}` cannot be read: {error}", part.word.text);
+                let message = format!("`{}`: {}", part.word.text, error.message);
                 problems.push(source.problem(part.word.at, message, "make it readable"));
             }
         }

@@ -4,30 +4,41 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::problem::{Problem, Source};
 
 /// A manifest longer than this is none: nobody wrote it by hand.
 pub(super) const LARGEST: u64 = 1024 * 1024;
 
+/// Opens a regular file. A FIFO is opened without waiting for its writer, and then refused.
+pub(super) fn open(path: &Path, shown: &Path) -> Result<(File, u64), Problem> {
+    let unreadable = |error: std::io::Error| {
+        let message = format!("the file cannot be read: {error}");
+        Problem::of_file(shown, message, "make it a readable file, or delete it")
+    };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file: File = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?.into();
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        let remedy = "replace it by a file, or narrow the pattern";
+        return Err(Problem::of_file(shown, "this is not a regular file", remedy));
+    }
+    Ok((file, metadata.len()))
+}
+
 /// Reads a text file; `shown` is its name in problems.
 pub(super) fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
-    let problem = |message: String, remedy: &str| Problem::of_file(shown, message, remedy);
-    let unreadable = |error: std::io::Error| {
-        problem(format!("the file cannot be read: {error}"), "make it a readable file, or delete it")
-    };
-    // Opening a FIFO would wait for a writer, so that its kind is looked at first.
-    let metadata = path.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(problem("this is not a regular file".to_owned(), "replace it by a file, or narrow the pattern"));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let (file, length) = open(path, shown)?;
+    // One byte more than it has, so that a single read finds its end.
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(LARGEST)).unwrap_or(0) + 1);
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| {
+        let message = format!("the file cannot be read: {error}");
+        Problem::of_file(shown, message, "make it a readable file, or delete it")
+    })?;
     if bytes.len() as u64 > LARGEST {
-        return Err(problem(
-            "the file is larger than 1 MiB".to_owned(),
-            "keep data in files of its own, which the command reads",
-        ));
+        let remedy = "keep data in files of its own, which the command reads";
+        return Err(Problem::of_file(shown, "the file is larger than 1 MiB", remedy));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();

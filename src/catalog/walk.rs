@@ -4,7 +4,8 @@
 //! version control's) are matched only by a name that says the dot. `**` does not follow symbolic links, which may go round; a
 //! link that any other part of a pattern matches is followed.
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -67,22 +68,25 @@ impl Walk {
     fn expand(&mut self, here: &Path, parts: &[Part]) {
         let Some((part, rest)) = parts.split_first() else { return };
         match part {
-            Part::Literal(name) => self.enter(here.join(name), rest),
+            Part::Literal(name) => {
+                let path = here.join(name);
+                if let Ok(metadata) = path.symlink_metadata() {
+                    self.enter(path, metadata.file_type(), rest);
+                }
+            }
             Part::Any(pattern) => {
                 let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-                for (path, _) in self.entries(here) {
-                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    if pattern.matches_with(&name, options) {
-                        self.enter(path, rest);
+                for (name, kind) in self.entries(here) {
+                    if pattern.matches_with(&name.to_string_lossy(), options) {
+                        self.enter(here.join(name), kind, rest);
                     }
                 }
             }
             Part::Deep => {
                 self.expand(here, rest);
-                for (path, is_real_directory) in self.entries(here) {
-                    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-                    if is_real_directory && !hidden {
-                        self.expand(&path, parts);
+                for (name, kind) in self.entries(here) {
+                    if kind.is_dir() && !name.as_encoded_bytes().starts_with(b".") {
+                        self.expand(&here.join(name), parts);
                     }
                 }
             }
@@ -90,30 +94,25 @@ impl Walk {
     }
 
     /// What was matched so far: a file if the pattern ends here, else a directory to look into.
-    fn enter(&mut self, path: PathBuf, rest: &[Part]) {
-        match (path.symlink_metadata(), rest) {
-            (Err(_), _) => {}
-            (Ok(metadata), []) => {
-                let is_directory = if metadata.is_symlink() { path.is_dir() } else { metadata.is_dir() };
-                if !is_directory {
-                    self.files.push(path);
-                }
-            }
-            (Ok(_), rest) if path.is_dir() => self.expand(&path, rest),
-            _ => {}
+    fn enter(&mut self, path: PathBuf, kind: FileType, rest: &[Part]) {
+        let is_directory = kind.is_dir() || kind.is_symlink() && path.is_dir();
+        if is_directory {
+            self.expand(&path, rest);
+        } else if rest.is_empty() {
+            self.files.push(path);
         }
     }
 
-    /// The entries of a directory by name, and whether each is a directory itself rather than a link to one.
-    fn entries(&mut self, directory: &Path) -> Vec<(PathBuf, bool)> {
+    /// The entries of a directory by name, and what each is itself (a link is a link).
+    fn entries(&mut self, directory: &Path) -> Vec<(OsString, FileType)> {
         let read = fs::read_dir(directory).and_then(|entries| {
-            entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir())))).collect()
+            entries.map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))).collect()
         });
         let mut entries: Vec<_> = read.unwrap_or_else(|error| {
             self.unreadable.push((directory.to_owned(), error));
             Vec::new()
         });
-        entries.sort();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         entries
     }
 }

@@ -49,6 +49,7 @@ impl Node {
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let options = serde_saphyr::options! {
             with_snippet: false,
+            emit_comments: false,
             // `no` is a country and `0755` or `2026_11` a name, not a boolean and numbers.
             strict_booleans: true,
             leading_zero_numbers_as_strings: true,

@@ -1,27 +1,34 @@
-//! `stopover`: opens the console.
+//! `stopover`, or `stopover console`: the console, where there is a terminal for it.
+
+use std::io::IsTerminal;
 
 use color_eyre::Result;
 
-use super::{Context, Exit};
+use crate::config::Config;
 use crate::console::{self, Appearance, ColourDepth};
 
-/// How the console looks.
-#[derive(clap::Args)]
+use super::{Exit, attach};
+
+/// Options of the console; `stopover` takes them without a verb, too.
+#[derive(clap::Args, Clone, Debug, Default)]
 pub struct Args {
-    /// Colours the terminal can show: none, 16, 256 or truecolor [default: 16; none where `NO_COLOR` is set]
-    #[arg(long, value_name = "DEPTH", help_heading = "Console options")]
+    /// Colours: none, 16, 256 or truecolor [default: 16, none if `NO_COLOR` is set]
+    #[arg(long, value_name = "DEPTH")]
     color: Option<ColourDepth>,
     /// Draw with ASCII characters only
-    #[arg(long, help_heading = "Console options")]
+    #[arg(long)]
     ascii: bool,
 }
 
-/// Opens the console and stays until it is left.
-///
-/// # Errors
-/// When the terminal cannot be taken.
-pub async fn run(context: Context, args: Args) -> Result<Exit> {
+/// Opens the console; without a terminal, says how to attach.
+pub fn run(config: Config, args: &Args) -> Result<Exit> {
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Ok(attach::explain());
+    }
     let look = Appearance { colour: args.color.unwrap_or_else(ColourDepth::from_environment), ascii: args.ascii };
-    console::run(context.config, look).await?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(console::run(config, look))?;
+    // A blocking read of a log or of the catalog must not keep the operator waiting.
+    runtime.shutdown_background();
     Ok(Exit::Fine)
 }

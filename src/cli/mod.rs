@@ -23,7 +23,6 @@ mod show;
 mod table;
 mod worker;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +72,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Verb {
     /// Open the console (what `stopover` alone does)
-    Console,
+    Console(console::Args),
     /// List every migration with its state
     List(list::Args),
     /// Show one migration: what it is, its state, its runs and their events
@@ -132,23 +131,20 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), &args),
         Some(Verb::Guard) => return guard::run(),
         Some(verb) => verb,
-        None => Verb::Console,
+        None => Verb::Console(cli.console),
     };
     let config = Config::load(Flags { catalog, state_dir, ledger, operator, read_only })?;
-    if matches!(verb, Verb::Console) && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        return Ok(attach::explain());
-    }
     // The detached roles come before the runtime: what they do to their process must happen while it has a single thread.
     let verb = match verb {
         Verb::Detach(args) => return detach::run(&config, &args),
         Verb::Worker(args) => return worker::run(&config, &args),
+        Verb::Console(args) => return console::run(config, &args),
         verb => verb,
     };
     let context = Context { config };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match verb {
-            Verb::Console => console::run(context, cli.console).await,
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,
             Verb::Runs(args) => runs::run(&context, args).await,
@@ -161,7 +157,9 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Doctor(args) => doctor::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, args).await,
-            Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => unreachable!("handled above"),
+            Verb::Console(_) | Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => {
+                unreachable!("handled above")
+            }
         }
     })
 }

@@ -10,6 +10,8 @@ mod packing;
 mod passport;
 mod progress;
 mod run;
+#[cfg(test)]
+mod samples;
 mod sqlite;
 mod standing;
 mod transition;

@@ -15,7 +15,7 @@ pub struct Passport {
     pub environment: EnvironmentName,
     /// Whether launching asks the operator to type the migration's name.
     pub protected: bool,
-    /// The cluster that the ledger was stamped on (a replica set's name and members), where that can be told:
+    /// The cluster that the ledger was stamped on (`NAME/MEMBER,MEMBER`, of a replica set), where that can be told:
     /// a ledger restored from another cluster's backup is noticed by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
@@ -111,12 +111,38 @@ impl Passport {
             return Err(WrongEnvironment::Mismatch { ledger: passport.environment.clone(), here: here.clone() });
         }
         match (&passport.cluster, cluster) {
-            (Some(stamped), Some(actual)) if stamped != actual => Err(WrongEnvironment::OtherCluster {
+            (Some(stamped), Some(actual)) if !is_same_cluster(stamped, actual) => Err(WrongEnvironment::OtherCluster {
                 environment: passport.environment.clone(),
                 stamped: stamped.clone(),
                 actual: actual.to_owned(),
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether two descriptions are of one replica set. Members come and go, so one that is in both is enough.
+fn is_same_cluster(stamped: &str, actual: &str) -> bool {
+    let parts = |cluster: &str| -> Option<(String, Vec<String>)> {
+        let (name, members) = cluster.split_once('/')?;
+        Some((name.to_owned(), members.split(',').map(str::to_owned).collect()))
+    };
+    match (parts(stamped), parts(actual)) {
+        (Some((name, members)), Some((other_name, others))) => {
+            name == other_name && members.iter().any(|member| others.contains(member))
+        }
+        _ => stamped == actual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_stays_itself_while_its_members_change_one_by_one() {
+        assert!(is_same_cluster("rs0/a:27017,b:27017", "rs0/b:27017,c:27017"));
+        assert!(!is_same_cluster("rs0/a:27017,b:27017", "rs0/c:27017"));
+        assert!(!is_same_cluster("rs0/a:27017", "rs1/a:27017"));
     }
 }

@@ -503,6 +503,15 @@ impl Run {
         }
     }
 
+    /// When it succeeded, if it did.
+    #[must_use]
+    pub fn succeeded_at(&self) -> Option<Timestamp> {
+        match self.state {
+            RunState::Succeeded { at } => Some(at),
+            _ => None,
+        }
+    }
+
     /// The right of the current attempt, while it has one.
     #[must_use]
     pub fn lease(&self) -> Option<Lease> {

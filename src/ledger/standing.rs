@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::catalog::{Checksum, Entry, MigrationId};
 use crate::time::Timestamp;
 
-use super::run::{Run, RunId, RunState, Standing};
+use super::run::{Run, RunId, Standing};
 
 /// What matters of all runs of one migration. [`History::absorb`] may be called in any order and more than once with the same run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,7 +39,7 @@ impl History {
 
     /// Takes in a run, or a newer state of a run that was taken in before.
     pub fn absorb(&mut self, run: Run) {
-        if let RunState::Succeeded { at } = run.state {
+        if let Some(at) = run.succeeded_at() {
             self.succeeded(Success { run: run.id, at, checksum: run.launch.checksum.clone() });
         }
         let newer = self.latest.as_ref().is_none_or(|known| {
@@ -173,3 +173,6 @@ impl std::fmt::Display for MigrationState {
         f.pad(self.word())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -488,3 +488,6 @@ impl Run {
         Refusal::Ended { run: self.id.short(), word: standing.word(), at: self.ended_at().unwrap_or(now), verb, hint }
     }
 }
+
+#[cfg(test)]
+mod tests;

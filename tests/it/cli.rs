@@ -239,7 +239,7 @@ fn without_a_terminal_it_says_how_to_attach() {
 
 #[test]
 fn params_reach_the_program_and_secret_ones_nothing_else() {
-    let manifest = "command: [sh, -c, 'echo region=$STOPOVER_PARAM_REGION; test \"$STOPOVER_PARAM_TOKEN\" = hush-hush && echo token $STOPOVER_PARAM_TOKEN']\nparams:\n  region: { choices: [BR, MX], default: BR }\n  token: { secret: true, required: true }\n";
+    let manifest = "command: [sh, -c, 'echo region=$STOPOVER_PARAM_REGION; test ${#STOPOVER_PARAM_TOKEN} = 9 && echo token $STOPOVER_PARAM_TOKEN']\nparams:\n  region: { choices: [BR, MX], default: BR }\n  token: { secret: true, required: true }\n";
     let scene = Scene::new().manifest("20260101_params", manifest);
     let missing = scene.stopover(&["run", "20260101_params"]);
     assert_eq!(missing.status, 7);

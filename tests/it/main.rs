@@ -9,3 +9,4 @@ mod ledger;
 mod logs;
 mod readme;
 mod support;
+mod worker;

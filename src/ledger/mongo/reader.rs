@@ -63,7 +63,7 @@ impl MongoReader {
     /// What a pipeline over the runs finds, one by one.
     async fn aggregate<T: serde::de::DeserializeOwned>(
         &self,
-        pipeline: [Document; 4],
+        pipeline: impl IntoIterator<Item = Document>,
         hint: &str,
         take: impl FnMut(T),
     ) -> Result<(), LedgerError> {
@@ -129,15 +129,15 @@ impl LedgerReader for MongoReader {
         })
         .await?;
         let successes = [
-            doc! { "$match": { "state.name": "succeeded" } },
-            doc! { "$sort": { "migration": 1, "state.at": -1, "_id": -1 } },
-            doc! { "$project": { "migration": 1, "state.at": 1, "launch.checksum": 1 } },
+            doc! { "$sort": { "migration": 1, "succeededAt": -1, "_id": -1 } },
             doc! { "$group": {
                 "_id": "$migration",
                 "run": { "$first": "$_id" },
-                "at": { "$first": "$state.at" },
+                "at": { "$first": "$succeededAt" },
                 "checksum": { "$first": "$launch.checksum" },
             } },
+            // The first of a migration that never succeeded has no such time.
+            doc! { "$match": { "at": { "$type": "date" } } },
         ];
         self.aggregate(successes, "successes", |LastSuccess { migration, run, at, checksum }| {
             value.entry(migration).or_default().succeeded(Success { run, at, checksum });

@@ -24,6 +24,9 @@ pub(super) fn stored(run: &Run, event: &Event) -> Document {
     let mut record = document(run);
     record.insert("open", run.is_open());
     record.insert("reversed", run.id.reversed());
+    if let Some(at) = run.succeeded_at() {
+        record.insert("succeededAt", date(at));
+    }
     let events = doc! { "$concatArrays": [{ "$ifNull": ["$events", []] }, [{ "$literal": document(event) }]] };
     doc! { "$mergeObjects": [
         { "$literal": record },

@@ -62,18 +62,13 @@ fn refuse_newer(connection: &Connection, version: Option<&RawDocument>) -> Resul
 
 fn run_indexes() -> [IndexModel; 6] {
     let one_open_run = IndexOptions::builder().unique(true).partial_filter_expression(doc! { "open": true }).build();
-    let successes = IndexOptions::builder().partial_filter_expression(doc! { "state.name": "succeeded" }).build();
     [
         index("one_open_run", doc! { "migration": 1 }, one_open_run),
         index("runs_by_migration", doc! { "migration": 1, "createdAt": -1, "_id": -1 }, IndexOptions::default()),
         index("runs_by_creation", doc! { "createdAt": -1, "_id": -1 }, IndexOptions::default()),
         index("runs_by_update", doc! { "updatedAt": 1 }, IndexOptions::default()),
         index("runs_by_reversed_id", doc! { "reversed": 1 }, IndexOptions::default()),
-        index(
-            "successes",
-            doc! { "migration": 1, "state.at": -1, "_id": -1, "state.name": 1, "launch.checksum": 1 },
-            successes,
-        ),
+        index("successes", doc! { "migration": 1, "succeededAt": -1, "_id": -1 }, IndexOptions::default()),
     ]
 }
 

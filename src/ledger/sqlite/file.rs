@@ -57,13 +57,13 @@ impl ReadFile {
             return Ok(None);
         };
         if open.is_none() {
-            let connection = Connection::open_with_flags(
+            let mut connection = Connection::open_with_flags(
                 &*self.path,
                 OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             )?;
             connection.busy_timeout(BUSY)?;
             // A file whose creation is not finished is an empty ledger, and is looked at again at the next call.
-            if schema::version(&connection, &self.label())?.is_none() {
+            if schema::version(&mut connection, &self.label())?.is_none() {
                 return Ok(None);
             }
             *open = Some(OpenFile { connection, identity });
@@ -99,7 +99,7 @@ impl WriteFile {
             let mut connection = Connection::open(&path)?;
             connection.busy_timeout(BUSY)?;
             // Looked at before anything is changed: neither a newer ledger nor another program's file is touched.
-            schema::version(&connection, &name)?;
+            schema::version(&mut connection, &name)?;
             use_write_ahead_log(&connection)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             schema::upgrade(&mut connection, &name)?;

@@ -1,6 +1,6 @@
 //! The tables of an embedded ledger and their version.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::ledger::{LedgerError, SCHEMA_VERSION};
 
@@ -56,7 +56,12 @@ CREATE TABLE clock (
 ";
 
 /// The version of what is in the file; `None` when there is nothing in it yet.
-pub(super) fn version(connection: &Connection, ledger: &str) -> Result<Option<i32>, Fault> {
+pub(super) fn version(connection: &mut Connection, ledger: &str) -> Result<Option<i32>, Fault> {
+    version_within(&connection.transaction()?, ledger)
+}
+
+/// As [`version`], within a transaction: what is looked at here belongs together while another process creates it.
+fn version_within(connection: &Transaction<'_>, ledger: &str) -> Result<Option<i32>, Fault> {
     let found: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if found > 0 && application == APPLICATION_ID {
@@ -78,7 +83,7 @@ pub(super) fn upgrade(connection: &mut Connection, ledger: &str) -> Result<(), F
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if version(&transaction, ledger)?.is_none() {
+    if version_within(&transaction, ledger)?.is_none() {
         transaction.execute_batch(VERSION_1)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -13,7 +13,7 @@ use crate::ledger::delegate::ReadsThrough;
 use crate::ledger::packing::{LOG_KEPT_DAYS, pack};
 use crate::ledger::{
     Acted, Action, Applied, Beat, BeatReply, Event, LedgerError, LedgerWriter, LogChunk, NewPassport, NewRun, Passport,
-    Run, RunId, RunState,
+    Run, RunId,
 };
 use crate::time::Timestamp;
 
@@ -83,7 +83,7 @@ impl LedgerWriter for SqliteWriter {
                         run.created_at.as_millis(),
                         run.is_open(),
                         run.updated_at.as_millis(),
-                        succeeded_at(&run),
+                        run.succeeded_at().map(Timestamp::as_millis),
                         json(&run),
                     ),
                 );
@@ -162,7 +162,13 @@ impl LedgerWriter for SqliteWriter {
 fn update(db: &Connection, run: &Run) -> Result<(), Fault> {
     let updated = db
         .prepare_cached("UPDATE runs SET open = ?2, updated_at = ?3, succeeded_at = ?4, run = ?5 WHERE id = ?1")?
-        .execute((run.id.to_string(), run.is_open(), run.updated_at.as_millis(), succeeded_at(run), json(run)));
+        .execute((
+            run.id.to_string(),
+            run.is_open(),
+            run.updated_at.as_millis(),
+            run.succeeded_at().map(Timestamp::as_millis),
+            json(run),
+        ));
     or_occupied(db, updated, run)
 }
 
@@ -214,13 +220,6 @@ fn expire_log(db: &Connection) -> Result<(), Fault> {
         (clock::now(db)?.minus(kept).as_millis(), EXPIRED_AT_ONCE),
     )?;
     Ok(())
-}
-
-fn succeeded_at(run: &Run) -> Option<i64> {
-    match run.state {
-        RunState::Succeeded { at } => Some(Timestamp::as_millis(at)),
-        _ => None,
-    }
 }
 
 fn offset(bytes: u64) -> i64 {

@@ -1,6 +1,9 @@
 //! The ledger, on real stores.
 
 mod contract;
+mod mongo;
+mod race;
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +21,7 @@ use tempfile::TempDir;
 use crate::support::mongo::Database;
 
 /// Long enough that no test outlives it by accident.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// Short enough to wait for its end.
 const BRIEF: Duration = Duration::from_millis(50);
 

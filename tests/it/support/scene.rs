@@ -24,12 +24,11 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// An empty catalog of `migrations/*.yaml` and `migrations/*.sh` with an embedded ledger.
+    /// An empty catalog of the manifests and executables in `migrations/`, with an embedded ledger.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("migrations")).unwrap();
-        let catalog = "catalog:\n  - files: migrations/*.yaml\n  - files: migrations/*.sh\n";
-        fs::write(directory.path().join("stopover.yaml"), catalog).unwrap();
+        fs::write(directory.path().join("stopover.yaml"), "catalog:\n  - files: migrations/*\n").unwrap();
         Self { directory, variables: Vec::new() }
     }
 

@@ -1,0 +1,125 @@
+//! Runs, actors and actions for the tests of the rules.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::catalog::{Checksum, MigrationId};
+use crate::place::{Actor, Place};
+use crate::process::ProcessIdentity;
+use crate::time::Timestamp;
+
+use super::{
+    Action, Applied, Beat, Failure, FailureCause, Interruption, Launch, NewRun, Outcome, Progress, Run, RunId,
+    WishKind, Worker,
+};
+
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_764_000_000_000 + seconds * 1_000)
+}
+
+pub(super) fn place(pod: &str) -> Place {
+    Place { pod: pod.to_owned(), namespace: None, node: None, image: None, version: "0.1.0".to_owned() }
+}
+
+pub(super) fn actor(operator: &str) -> Actor {
+    Actor { operator: operator.to_owned(), place: place("console-1") }
+}
+
+pub(super) fn worker(pid: i32) -> Worker {
+    Worker { place: place("worker-1"), process: ProcessIdentity { pid, start_ticks: 1 } }
+}
+
+pub(super) fn checksum(digit: char) -> Checksum {
+    serde_json::from_value(digit.to_string().repeat(64).into()).unwrap()
+}
+
+pub(super) fn queued(now: Timestamp) -> Run {
+    let launch = Launch {
+        by: actor("ana"),
+        rerun: false,
+        forced: false,
+        command: vec!["true".to_owned()],
+        params: vec![],
+        checksum: checksum('a'),
+    };
+    let migration = MigrationId::new("20261104_sample").unwrap();
+    Run::launched(NewRun { id: RunId::generate(), migration, launch, lease: LEASE }, None, now).0
+}
+
+pub(super) fn running(now: Timestamp) -> Run {
+    queued(now).after(claim(1), now)
+}
+
+pub(super) fn claim(attempt: u32) -> Action {
+    Action::Claim { attempt, worker: worker(7), lease: LEASE }
+}
+
+pub(super) fn finish(attempt: u32, outcome: Outcome) -> Action {
+    Action::Finish { attempt, outcome }
+}
+
+pub(super) fn stop(kind: WishKind, who: &str) -> Action {
+    Action::Stop { kind, by: actor(who) }
+}
+
+pub(super) fn resume(who: &str) -> Action {
+    Action::Resume { by: actor(who), lease: LEASE }
+}
+
+pub(super) fn failure(status: i32) -> Outcome {
+    Outcome::Failed(Failure { cause: FailureCause::Exit { status }, last_lines: vec![] })
+}
+
+pub(super) fn heartbeat(done: i64) -> Beat {
+    Beat { progress: Progress { done: Some(done), ..Progress::default() }, checkpoint: None, lease: LEASE }
+}
+
+impl Run {
+    /// The run after an action that must change it.
+    #[track_caller]
+    pub(super) fn after(&self, action: Action, now: Timestamp) -> Self {
+        let asked = format!("{action:?}");
+        match self.apply(action, now) {
+            Ok(Applied::Changed(run, _)) => *run,
+            other => panic!("{asked} should change {self:?}, not {other:?}"),
+        }
+    }
+
+    /// The sentence of an action that must find itself done already.
+    #[track_caller]
+    pub(super) fn already(&self, action: Action, now: Timestamp) -> String {
+        let asked = format!("{action:?}");
+        match self.apply(action, now) {
+            Ok(Applied::Already(sentence)) => sentence,
+            other => panic!("{asked} should change nothing in {self:?}, not {other:?}"),
+        }
+    }
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Succeeded),
+        Just(failure(1)),
+        Just(Outcome::Stopped),
+        Just(Outcome::Interrupted(Interruption::Shutdown)),
+    ]
+}
+
+/// Any action that anybody could try: also of attempts that are over or have not begun.
+pub(super) fn actions() -> impl Strategy<Value = Action> {
+    let attempts = 1..4_u32;
+    prop_oneof![
+        4 => attempts.clone().prop_map(claim),
+        3 => (attempts, outcomes()).prop_map(|(attempt, outcome)| finish(attempt, outcome)),
+        2 => prop_oneof![Just(WishKind::Pause), Just(WishKind::Cancel)].prop_map(|kind| stop(kind, "ana")),
+        3 => Just(resume("ben")),
+    ]
+}
+
+/// Actions with the seconds that pass before each: often few, sometimes more than a lease.
+pub(super) fn courses() -> impl Strategy<Value = Vec<(i64, Action)>> {
+    prop::collection::vec((prop_oneof![4 => 0..5_i64, 1 => 31..60_i64], actions()), 0..24)
+}
