@@ -23,14 +23,12 @@ const TYPES: &[&str] = &[
 
 /// Reads a document.
 pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node, what: &str) -> Option<Document> {
-    match value(decoder, node)? {
-        Bson::Document(document) => Some(document),
-        _ => {
-            let message = format!("`{what}` must be a query, not {}", node.describe());
-            decoder.report(node.at, message, "write it as a mapping, e.g. `{ settled: false }`");
-            None
-        }
+    if let Bson::Document(document) = value(decoder, node)? {
+        return Some(document);
     }
+    let message = format!("`{what}` must be a query, not {}", node.describe());
+    decoder.report(node.at, message, "write it as a mapping, e.g. `{ settled: false }`");
+    None
 }
 
 fn value(decoder: &mut Decoder<'_>, node: &Node) -> Option<Bson> {

@@ -65,7 +65,7 @@ pub fn render(problem: &Problem) -> String {
 fn window(text: &str, mistake: usize) -> (String, usize) {
     let length = text.chars().count();
     let mistake = mistake.min(length);
-    let start = if mistake > BEFORE { mistake - BEFORE } else { 0 };
+    let start = mistake.saturating_sub(BEFORE);
     let end = length.min(mistake + AFTER);
     let mut shown = String::from(if start > 0 { "..." } else { "" });
     let mut caret = 0;

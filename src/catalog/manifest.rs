@@ -68,15 +68,14 @@ pub(super) fn parse(file: &Path, text: &str) -> (Manifest, Vec<Problem>) {
 
 fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Manifest> {
     let fields = decoder.fields(root, "a manifest", KEYS)?;
-    let command = match fields.get("command") {
-        Some(node) => self::command(decoder, node, "command"),
-        None => {
-            decoder.report(root.at, "a manifest needs a `command`", format!("write what it runs, e.g. `{COMMAND}`"));
-            Vec::new()
-        }
+    let command = if let Some(node) = fields.get("command") {
+        self::command(decoder, node, "command")
+    } else {
+        decoder.report(root.at, "a manifest needs a `command`", format!("write what it runs, e.g. `{COMMAND}`"));
+        Vec::new()
     };
     let remaining = fields.get("remaining").and_then(|node| remaining(decoder, node));
-    let needs = fields.get("needs").map(|node| needs(decoder, node)).unwrap_or_default();
+    let needs = fields.get("needs").is_some_and(|node| needs(decoder, node));
     Some(Manifest {
         command,
         description: fields

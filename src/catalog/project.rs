@@ -77,12 +77,11 @@ impl Project {
 
 fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
     let fields = decoder.fields(root, "stopover.yaml", &["catalog", "lease", "grace"])?;
-    let patterns = match fields.get("catalog") {
-        Some(node) => decoder.list(node, "catalog", EXAMPLE, pattern),
-        None => {
-            decoder.report(root.at, "`catalog` is missing", format!("write where migrations are: `{EXAMPLE}`"));
-            Vec::new()
-        }
+    let patterns = if let Some(node) = fields.get("catalog") {
+        decoder.list(node, "catalog", EXAMPLE, pattern)
+    } else {
+        decoder.report(root.at, "`catalog` is missing", format!("write where migrations are: `{EXAMPLE}`"));
+        Vec::new()
     };
     let mut duration = |name| fields.get(name).and_then(|node| decoder.duration(node, name));
     Some(Project { patterns, settings: Settings { lease: duration("lease"), grace: duration("grace") } })

@@ -156,7 +156,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,
-            Verb::New(args) => new::run(&context, args).await,
+            Verb::New(args) => new::run(&context, &args),
             Verb::Console(_) | Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => {
                 unreachable!("handled above")
             }

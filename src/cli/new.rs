@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 /// Writes the files and says what to do next.
-pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let today = chrono::Utc::now().date_naive();
     let created =
         scaffold::create(&context.config.catalog, &args.name, args.kind, today).map_err(|error| match error {

@@ -2,7 +2,7 @@
 
 use color_eyre::Result;
 
-use crate::launch;
+use crate::launch::{self, ResumeRequest};
 
 use super::run::{After, Confirm, announce, confirm, parse_param};
 use super::{Context, Exit};
@@ -16,6 +16,9 @@ pub struct Args {
     /// Secret params again: the ledger does not keep them
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parse_param)]
     params: Vec<(String, String)>,
+    /// Continue although the migration's file has changed since the launch; recorded with the run
+    #[arg(long)]
+    changed: bool,
     #[command(flatten)]
     confirm: Confirm,
     #[command(flatten)]
@@ -29,7 +32,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let catalog = context.catalog();
     let passport = launch::check_environment(&*ledger, &context.config).await?;
     confirm(&passport, &found.migration, &args.confirm)?;
-    let run = launch::resume(&*ledger, &context.config, &catalog, &found, &args.params).await?;
+    let request = ResumeRequest { params: args.params, accept_changed: args.changed };
+    let run = launch::resume(&*ledger, &context.config, &catalog, &found, &request).await?;
     announce(&run)?;
     args.after.finish(context, ledger, &run).await
 }

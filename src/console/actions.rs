@@ -7,7 +7,7 @@ use super::access::{Access, Pen};
 use super::message::Acted;
 use crate::catalog::{Catalog, MigrationId};
 use crate::config::Config;
-use crate::launch::{self, Plan};
+use crate::launch::{self, Plan, ResumeRequest};
 use crate::ledger::{self, Action, NewPassport, Run, RunId, WishKind};
 
 /// An action takes at most so long to be answered. What it asked for may still happen after; the table will show it.
@@ -17,8 +17,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub enum Confirmed {
     /// Launch.
     Launch(Box<Plan>),
-    /// Resume, with secret params given again.
-    Resume(Arc<Catalog>, Box<Run>, Vec<(String, String)>),
+    /// Resume.
+    Resume(Arc<Catalog>, Box<Run>, ResumeRequest),
     /// Pause or cancel.
     Stop(RunId, MigrationId, WishKind),
     /// Stamp.
@@ -50,9 +50,9 @@ async fn attempt(pen: &Pen, config: &Config, confirmed: Confirmed) -> Result<Act
             let text = format!("{migration} is launched as run {}.", run.id.short());
             Ok(Acted::Done { text, run: Some(Box::new(run)) })
         }
-        Confirmed::Resume(catalog, run, params) => {
+        Confirmed::Resume(catalog, run, request) => {
             let run =
-                launch::resume(ledger, config, &catalog, &run, &params).await.map_err(|error| error.to_string())?;
+                launch::resume(ledger, config, &catalog, &run, &request).await.map_err(|error| error.to_string())?;
             let text = format!("Run {} of {} goes on as attempt {}.", run.id.short(), run.migration, run.attempt);
             Ok(Acted::Done { text, run: Some(Box::new(run)) })
         }

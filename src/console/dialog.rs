@@ -20,7 +20,9 @@ pub enum Dialog {
         run: Box<Run>,
         /// How it stood then.
         standing: Standing,
-        /// Secret params, to be given again.
+        /// Whether its migration's content is no longer what was launched: to go on executes what it is now.
+        changed: bool,
+        /// Secret params, to be given again; the word of proof where one is asked for.
         form: Form,
     },
     /// Pause or cancel a run.

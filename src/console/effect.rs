@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::catalog::MigrationId;
-use crate::launch::Plan;
+use crate::launch::{Plan, ResumeRequest};
 use crate::ledger::{NewPassport, Run, RunId, WishKind};
 use crate::logs::reader::Direction;
 
@@ -24,8 +24,8 @@ pub enum Effect {
     Resume {
         /// As it was when it was confirmed.
         run: Box<Run>,
-        /// Secret params, given again.
-        params: Vec<(String, String)>,
+        /// What the operator said with it.
+        request: ResumeRequest,
     },
     /// Ask a run to stop.
     Stop {

@@ -289,9 +289,9 @@ impl Console {
                 }
             }
             Effect::Launch(plan) => self.act(Confirmed::Launch(plan)),
-            Effect::Resume { run, params } => {
+            Effect::Resume { run, request } => {
                 if let Some(catalog) = self.app.catalog.clone() {
-                    self.act(Confirmed::Resume(catalog, run, params));
+                    self.act(Confirmed::Resume(catalog, run, request));
                 }
             }
             Effect::Stop { run, migration, kind } => self.act(Confirmed::Stop(run, migration, kind)),

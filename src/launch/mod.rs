@@ -14,6 +14,7 @@ use crate::ledger::{
 
 pub use crate::worker::CLAIM_WITHIN;
 pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
+use plan::Resumption;
 pub use plan::{Plan, PlanRefusal, Request, plan};
 
 /// Why a launch or a resume did not happen.
@@ -93,7 +94,16 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
     Ok(run)
 }
 
-/// Opens the next attempt of a run and starts its worker. `params` are the secret ones, which the ledger does not keep.
+/// What an operator says with a resume.
+#[derive(Clone, Debug, Default)]
+pub struct ResumeRequest {
+    /// The secret params again: the ledger does not keep them.
+    pub params: Vec<(String, String)>,
+    /// Continue although the migration's content is not what was launched; recorded with the run.
+    pub accept_changed: bool,
+}
+
+/// Opens the next attempt of a run and starts its worker.
 ///
 /// # Errors
 /// See [`LaunchError`].
@@ -102,11 +112,11 @@ pub async fn resume(
     config: &Config,
     catalog: &Catalog,
     run: &Run,
-    params: &[(String, String)],
+    request: &ResumeRequest,
 ) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
-    let secrets = plan::resume_secrets(catalog, run, params)?;
-    let action = Action::Resume { by: config.actor.clone(), lease: CLAIM_WITHIN };
+    let Resumption { secrets, content } = plan::resumption(catalog, run, &request.params, request.accept_changed)?;
+    let action = Action::Resume { by: config.actor.clone(), lease: CLAIM_WITHIN, content };
     let run = match ledger.act(run.id, action).await? {
         Acted::Changed(run) => *run,
         Acted::Already(_) => unreachable!("a resume either changes the run or is refused"),

@@ -1,8 +1,8 @@
 //! Whether a launch is allowed, and what exactly it would run: decided from the catalog and the ledger, without touching either.
 
-use crate::catalog::{Catalog, Migration, MigrationId, ParamError, Params};
+use crate::catalog::{Catalog, Migration, MigrationId, ParamError, Params, Work};
 use crate::config::Config;
-use crate::ledger::{Histories, MigrationState, Run, Standing};
+use crate::ledger::{Histories, MigrationState, NewContent, Run, Standing};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -127,6 +127,16 @@ pub enum PlanRefusal {
         /// What is missing, with its state.
         missing: Vec<(MigrationId, MigrationState)>,
     },
+    /// A resume would execute other content than was launched.
+    #[error(
+        "{migration} has changed since run {run} was launched; `stopover resume {run} --changed` continues it with what the file says now, `stopover cancel {run}` gives it up"
+    )]
+    ContentChanged {
+        /// Which.
+        migration: MigrationId,
+        /// Short id.
+        run: String,
+    },
     /// It needs a MongoDB.
     #[error("{migration} needs MongoDB and there is none: set MONGODB_URI (or MONGODB_URI_FILE) and try again")]
     NeedsMongodb {
@@ -240,7 +250,7 @@ pub fn plan(
     }
     let params = Params::resolve(&migration.params, &request.params)
         .map_err(|error| PlanRefusal::Param { migration: id.clone(), error })?;
-    let crate::catalog::Work::Executable(template) = &migration.work;
+    let Work::Executable(template) = &migration.work;
     Ok(Plan {
         command: template.render(id, request.rerun),
         migration: migration.clone(),
@@ -250,13 +260,39 @@ pub fn plan(
     })
 }
 
-/// The secret params of a run that is to be resumed, checked against the manifest: the ledger kept only that there were some.
-pub(super) fn resume_secrets(
+/// What the next attempt of a run needs beyond what the ledger kept.
+pub(super) struct Resumption {
+    /// The values of the secret params, by name: the ledger kept only that there were some.
+    pub secrets: Vec<(String, Secret)>,
+    /// What it executes from now on, where that has changed.
+    pub content: Option<NewContent>,
+}
+
+/// Decides whether a run may be resumed from this image, with these params.
+pub(super) fn resumption(
     catalog: &Catalog,
     run: &Run,
     given: &[(String, String)],
-) -> Result<Vec<(String, Secret)>, PlanRefusal> {
+    accept_changed: bool,
+) -> Result<Resumption, PlanRefusal> {
     let migration = super::ready(catalog, &run.migration)?;
+    let changed = migration.checksum != run.launch.checksum;
+    if changed && !accept_changed {
+        return Err(PlanRefusal::ContentChanged { migration: run.migration.clone(), run: run.id.short() });
+    }
+    let Work::Executable(template) = &migration.work;
+    let content = changed.then(|| NewContent {
+        command: template.render(&migration.id, run.launch.rerun),
+        checksum: migration.checksum.clone(),
+    });
+    Ok(Resumption { secrets: resume_secrets(migration, run, given)?, content })
+}
+
+fn resume_secrets(
+    migration: &Migration,
+    run: &Run,
+    given: &[(String, String)],
+) -> Result<Vec<(String, Secret)>, PlanRefusal> {
     let refuse = |error| PlanRefusal::Param { migration: run.migration.clone(), error };
     for (name, _) in given {
         if !run.launch.params.iter().any(|param| param.secret && param.name == *name) {

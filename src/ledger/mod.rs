@@ -33,7 +33,7 @@ pub use run::{
     WishKind, Worker,
 };
 pub use standing::{Histories, History, MigrationState, Success};
-pub use transition::{Action, Applied, Event, EventKind, Outcome, Refusal};
+pub use transition::{Action, Applied, Event, EventKind, NewContent, Outcome, Refusal};
 
 /// The version of the stored shape that this binary reads and writes. A newer binary upgrades an older ledger at its first
 /// write; an older one refuses a newer ledger.

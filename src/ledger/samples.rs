@@ -66,7 +66,7 @@ pub(super) fn stop(kind: WishKind, who: &str) -> Action {
 }
 
 pub(super) fn resume(who: &str) -> Action {
-    Action::Resume { by: actor(who), lease: LEASE }
+    Action::Resume { by: actor(who), lease: LEASE, content: None }
 }
 
 pub(super) fn failure(status: i32) -> Outcome {

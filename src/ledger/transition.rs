@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Checksum;
 use crate::place::Actor;
 use crate::time::{Timestamp, short_duration};
 
@@ -46,7 +47,18 @@ pub enum Action {
         by: Actor,
         /// How long the new worker has to claim it.
         lease: Duration,
+        /// What it executes from now on, where that is not what was launched.
+        content: Option<NewContent>,
     },
+}
+
+/// What a resumed run executes when its migration has changed since the launch, and the operator accepted that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewContent {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The content it is part of.
+    pub checksum: Checksum,
 }
 
 /// How an attempt ended, as its worker saw it.
@@ -252,7 +264,7 @@ impl Run {
             Action::Claim { attempt, worker, lease } => self.claim(attempt, worker, lease, now),
             Action::Finish { attempt, outcome } => self.finish(attempt, outcome, now),
             Action::Stop { kind, by } => self.stop(kind, by, now),
-            Action::Resume { by, lease } => self.resume(by, lease, now),
+            Action::Resume { by, lease, content } => self.resume(by, lease, content, now),
         }
     }
 
@@ -422,7 +434,13 @@ impl Run {
         }
     }
 
-    fn resume(&self, by: Actor, lease: Duration, now: Timestamp) -> Result<Applied, Refusal> {
+    fn resume(
+        &self,
+        by: Actor,
+        lease: Duration,
+        content: Option<NewContent>,
+        now: Timestamp,
+    ) -> Result<Applied, Refusal> {
         let standing = self.standing(now);
         if standing.is_live() {
             return Err(Refusal::Live {
@@ -438,7 +456,7 @@ impl Run {
         let mut next = self.clone();
         next.attempt += 1;
         next.state = RunState::Queued { since: now, lease: Lease::granted(now, lease) };
-        let (kind, text) = if standing == Standing::Lost {
+        let (kind, mut text) = if standing == Standing::Lost {
             let text = format!(
                 "{} took it over from pod {}, not heard of for {}",
                 by.operator,
@@ -449,6 +467,15 @@ impl Run {
         } else {
             (EventKind::Resumed, format!("{} resumed it; it was {standing}", by.operator))
         };
+        if let Some(NewContent { command, checksum }) = content {
+            text = format!(
+                "{text}, with changed content (checksum {}, was {})",
+                checksum.short(),
+                next.launch.checksum.short()
+            );
+            next.launch.command = command;
+            next.launch.checksum = checksum;
+        }
         Ok(self.changed(next, now, kind, Some(by), text))
     }
 

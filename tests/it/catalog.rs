@@ -1,5 +1,6 @@
 //! What can be run: real directories with real files.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -240,7 +241,7 @@ fn aliases_cannot_unfold_without_end() {
     let mut text = "a: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..12 {
         let alias = format!("*a{}", n - 1);
-        text.push_str(&format!("b{n}: &a{n} [{}]\n", [alias.as_str(); 9].join(", ")));
+        writeln!(text, "b{n}: &a{n} [{}]", [alias.as_str(); 9].join(", ")).unwrap();
     }
     let problems = stopover::catalog::check_manifest(&text);
     assert!(problems[0].message.contains("too large or too complex"), "{problems:?}");
@@ -255,7 +256,7 @@ fn all_mistakes_of_a_file_are_told_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn a_file_of_mistakes_only_is_told_in_part() {
-    let text: String = (0..5_000).map(|n| format!("key{n}: 1\n")).collect();
+    let text = (0..5_000).map(|n| format!("key{n}: 1")).collect::<Vec<_>>().join("\n");
     assert_eq!(stopover::catalog::check_manifest(&text).len(), 20);
 }
 

@@ -120,6 +120,24 @@ echo '::stopover {"checkpoint":{"at":3}}'
 }
 
 #[test]
+fn a_run_whose_file_has_changed_is_resumed_only_when_told_so() {
+    let body = "echo '::stopover {\"checkpoint\":{\"at\":3}}'; exit 1";
+    let scene = Scene::new().script("20260101_fails", body);
+    assert_eq!(scene.stopover(&["run", "20260101_fails", "--wait"]).status, 1);
+    let scene = scene.script("20260101_fails", "echo mended, from $STOPOVER_CHECKPOINT");
+    let refused = scene.stopover(&["resume", "20260101_fails"]);
+    assert_eq!(refused.status, 7);
+    assert!(refused.stderr.contains("has changed since") && refused.stderr.contains("--changed"), "{}", refused.stderr);
+    assert_eq!(scene.run("20260101_fails")["attempt"], 1, "nothing was recorded");
+    scene.must(&["resume", "20260101_fails", "--changed", "--wait"]);
+    assert!(scene.must(&["logs", "20260101_fails"]).contains("mended, from {\"at\":3}"));
+    let run = scene.run("20260101_fails");
+    let resumed = &run["events"][3];
+    assert!(resumed["text"].as_str().unwrap().contains("changed content"), "{resumed}");
+    assert_eq!(scene.json(&["list", "--json"])[0]["state"], "applied", "what was applied is what the file says");
+}
+
+#[test]
 fn list_tells_every_migration_with_the_documented_fields() {
     let scene = Scene::new()
         .manifest("20260101_good", "description: Give charges a sender\nowner: payments\ncommand: [sh, -c, 'exit 0']\n")

@@ -88,7 +88,7 @@ impl Story {
     /// Ends the attempt and starts the next one in a pod.
     async fn resume_in(&mut self, pod: &str) {
         self.finish(Outcome::Stopped).await;
-        self.act(Action::Resume { by: actor(pod), lease: LEASE }).await;
+        self.act(Action::Resume { by: actor(pod), lease: LEASE, content: None }).await;
         self.claim(pod).await;
     }
 

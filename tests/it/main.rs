@@ -8,5 +8,6 @@ mod console;
 mod ledger;
 mod logs;
 mod readme;
+mod samples;
 mod support;
 mod worker;

@@ -50,7 +50,8 @@ impl Samples {
     fn remaining(&self, name: &str) -> u64 {
         let migration = self.migration(name);
         let Some(Remaining::Command(template)) = &migration.remaining else { panic!("{name} counts nothing") };
-        let output = command(template, &migration.id, false).env("STOPOVER_SAMPLE_DIR", self.data.path()).output().unwrap();
+        let output =
+            command(template, &migration.id, false).env("STOPOVER_SAMPLE_DIR", self.data.path()).output().unwrap();
         String::from_utf8(output.stdout).unwrap().lines().last().unwrap().parse().unwrap()
     }
 
@@ -89,7 +90,9 @@ impl Attempt<'_> {
             .env("STOPOVER_RERUN", "false")
             .env("STOPOVER_ATTEMPT", "1")
             .env("STOPOVER_SAMPLE_DIR", self.samples.data.path())
-            .envs(params.iter().map(|(name, value)| (format!("STOPOVER_PARAM_{}", name.to_uppercase()), value.expose())))
+            .envs(
+                params.iter().map(|(name, value)| (format!("STOPOVER_PARAM_{}", name.to_uppercase()), value.expose())),
+            )
             .envs(&self.variables)
             .env_remove("MONGODB_URI")
             .stdin(Stdio::null())
@@ -191,11 +194,8 @@ fn the_failing_sample_fails_at_its_item_and_goes_on_from_its_checkpoint_when_res
     assert!(0 < left && left < 4_000, "{left}");
 
     let again = told(&first.stdout);
-    let resumed = samples
-        .attempt(NAME)
-        .with("STOPOVER_ATTEMPT", "2")
-        .with("STOPOVER_CHECKPOINT", &checkpoint(&again))
-        .output();
+    let resumed =
+        samples.attempt(NAME).with("STOPOVER_ATTEMPT", "2").with("STOPOVER_CHECKPOINT", &checkpoint(&again)).output();
     assert!(resumed.status.success(), "{resumed:?}");
     assert!(String::from_utf8_lossy(&resumed.stdout).starts_with("going on after charges "), "{resumed:?}");
     assert_eq!(told(&resumed.stdout).last().unwrap()["done"], 4_000);
@@ -284,7 +284,8 @@ fn the_sample_for_mongodb_says_that_there_is_none() {
 #[test]
 fn samples_that_come_first_at_once_share_the_data() {
     let samples = Samples::new();
-    let names = ["20261012_add_currency_to_charges", "20261104_add_sender_to_transactions", "20261110_recount_balances"];
+    let names =
+        ["20261012_add_currency_to_charges", "20261104_add_sender_to_transactions", "20261110_recount_balances"];
     let children: Vec<_> = names.map(|name| samples.attempt(name).start()).into();
     for child in children {
         let output = child.wait_with_output().unwrap();

@@ -77,7 +77,7 @@ pub(super) fn frame(app: &App, area: Rect, title: &str, tone: Style, buffer: &mu
 fn content(app: &App, dialog: &Dialog, columns: usize) -> Content {
     match dialog {
         Dialog::Launch(launch) => launching(app, launch, columns),
-        Dialog::Resume { run, standing, form } => resuming(app, run, *standing, form, columns),
+        Dialog::Resume { run, standing, changed, form } => resuming(app, run, *standing, *changed, form, columns),
         Dialog::Stop { run, migration, standing, kind, form } => {
             stopping(app, &run.short(), migration, *standing, *kind, form, columns)
         }
@@ -324,7 +324,7 @@ fn requirements(writer: &mut Writer<'_>, app: &App, launch: &LaunchDialog) {
     }
 }
 
-fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usize) -> Content {
+fn resuming(app: &App, run: &Run, standing: Standing, changed: bool, form: &Form, columns: usize) -> Content {
     let look = app.look;
     let mut writer = Writer::new(app, columns);
     writer.gap();
@@ -340,9 +340,22 @@ fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usiz
         _ => format!("Run {} is {standing}. This continues it as attempt {}, {from}.", run.id.short(), run.attempt + 1),
     };
     writer.say(&what, if standing == Standing::Lost { look.warning() } else { look.text() });
+    if changed {
+        writer.say(
+            "Its file has changed since it was launched. The next attempt executes what the file says NOW, and the ledger records that you accepted it.",
+            look.warning(),
+        );
+    }
     writer.gap();
     writer.place();
-    writer.fact("command", &run.launch.command.join(" "));
+    let command = match app.entry(&run.migration) {
+        Some(Entry::Ready(migration)) if changed => {
+            let Work::Executable(template) = &migration.work;
+            template.render(&migration.id, run.launch.rerun)
+        }
+        _ => run.launch.command.clone(),
+    };
+    writer.fact("command", &command.join(" "));
     let params: Vec<_> = run
         .launch
         .params
@@ -353,7 +366,7 @@ fn resuming(app: &App, run: &Run, standing: Standing, form: &Form, columns: usiz
     if !params.is_empty() {
         writer.fact("params", &params.join("  "));
     }
-    if !form.fields.is_empty() {
+    if run.launch.params.iter().any(|param| param.secret) {
         writer.gap();
         writer.say("Secret params are not stored; give them again:", look.text());
     }

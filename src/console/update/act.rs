@@ -61,6 +61,8 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
     let mut fields: Vec<_> = migration.params.iter().map(Field::of_param).collect();
     if app.is_protected() {
         fields.push(Field::proof(id.as_str()));
+    } else if !missing.is_empty() {
+        fields.push(Field::proof("override"));
     } else if before.is_rerun() {
         fields.push(Field::proof("again"));
     }
@@ -105,6 +107,7 @@ fn refused(refusal: &PlanRefusal) -> Dialog {
         }
         PlanRefusal::Unknown { migration, .. } => (format!("{migration} is not in this image"), vec![]),
         PlanRefusal::NeedsMongodb { migration } => (format!("{migration} needs MongoDB"), vec![]),
+        PlanRefusal::ContentChanged { migration, .. } => (format!("{migration} has changed"), vec![]),
         PlanRefusal::AlreadyApplied { migration, .. }
         | PlanRefusal::RequirementsNotMet { migration, .. }
         | PlanRefusal::Param { migration, .. } => (format!("{migration} was not launched"), vec![]),
@@ -133,7 +136,11 @@ pub(super) fn resume(app: &mut App) {
         let next = if standing.is_live() { "it needs no resume." } else { "r runs the migration again." };
         return app.tell(Tone::Plain, format!("Run {} is {standing}: {next}", run.id.short()));
     }
-    let fields = match app.entry(&run.migration) {
+    let changed = matches!(
+        app.entry(&run.migration),
+        Some(Entry::Ready(migration)) if migration.checksum != run.launch.checksum
+    );
+    let mut fields: Vec<_> = match app.entry(&run.migration) {
         Some(Entry::Ready(migration)) => migration
             .params
             .iter()
@@ -150,7 +157,12 @@ pub(super) fn resume(app: &mut App) {
             );
         }
     };
-    app.dialog = Some(Dialog::Resume { run: Box::new(run), standing, form: Form::new(fields) });
+    if app.is_protected() {
+        fields.push(Field::proof(run.migration.as_str()));
+    } else if changed {
+        fields.push(Field::proof("changed"));
+    }
+    app.dialog = Some(Dialog::Resume { run: Box::new(run), standing, changed, form: Form::new(fields) });
 }
 
 pub(super) fn stop(app: &mut App, kind: WishKind) {

@@ -8,7 +8,7 @@ use crate::console::dialog::{Dialog, LaunchDialog};
 use crate::console::effect::Effect;
 use crate::console::form::Form;
 use crate::console::keymap::{self, Command, Context};
-use crate::launch::{Request, plan};
+use crate::launch::{Request, ResumeRequest, plan};
 use crate::ledger::{EnvironmentName, NewPassport};
 
 pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effects: &mut Vec<Effect>) {
@@ -68,7 +68,10 @@ fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
 fn to_effect(app: &App) -> Result<Effect, String> {
     match &app.dialog {
         Some(Dialog::Launch(launch)) => launching(app, launch),
-        Some(Dialog::Resume { run, form, .. }) => Ok(Effect::Resume { run: run.clone(), params: form.given() }),
+        Some(Dialog::Resume { run, changed, form, .. }) => {
+            let request = ResumeRequest { params: form.given(), accept_changed: *changed };
+            Ok(Effect::Resume { run: run.clone(), request })
+        }
         Some(Dialog::Stop { run, migration, kind, .. }) => {
             Ok(Effect::Stop { run: *run, migration: migration.clone(), kind: *kind })
         }

@@ -124,7 +124,7 @@ fn a_resume_asks_for_secrets_again() {
     desk.press("enter");
     let effects = desk.taken();
     let given = effects.iter().find_map(|effect| match effect {
-        Effect::Resume { params, .. } => Some(params.clone()),
+        Effect::Resume { request, .. } => Some(request.params.clone()),
         _ => None,
     });
     assert_eq!(given, Some(vec![("token".to_owned(), "hunter2".to_owned())]));

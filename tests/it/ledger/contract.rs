@@ -208,9 +208,9 @@ async fn a_paused_run_is_resumed_as_the_next_attempt(home: Home) {
     let paused = hand.finish(&run, Outcome::Stopped).await;
     assert!(matches!(paused.state, RunState::Paused { .. }));
 
-    let resumed = hand.change(&paused, Action::Resume { by: actor("ben"), lease: LEASE }).await;
+    let resumed = hand.change(&paused, Action::Resume { by: actor("ben"), lease: LEASE, content: None }).await;
     assert_eq!((resumed.id, resumed.attempt), (run.id, 2));
-    let again = hand.refused(&resumed, Action::Resume { by: actor("eva"), lease: LEASE }).await;
+    let again = hand.refused(&resumed, Action::Resume { by: actor("eva"), lease: LEASE, content: None }).await;
     assert!(matches!(again, LedgerError::Refused(Refusal::Live { .. })), "{again}");
     let running = hand.claim(&resumed, LEASE).await;
     assert_eq!((running.checkpoint.clone(), running.started_at), (checkpoint, run.started_at));
@@ -238,7 +238,7 @@ async fn a_cancelled_run_is_final(home: Home) {
     assert!(matches!(cancelled.state, RunState::Cancelled { .. }));
     for action in [
         Action::Claim { attempt: 1, worker: worker(7), lease: LEASE },
-        Action::Resume { by: actor("ana"), lease: LEASE },
+        Action::Resume { by: actor("ana"), lease: LEASE, content: None },
         Action::Stop { kind: WishKind::Pause, by: actor("ana") },
         Action::Finish { attempt: 1, outcome: Outcome::Succeeded },
     ] {
@@ -256,7 +256,7 @@ async fn a_lost_run_is_taken_over_and_its_old_worker_can_write_nothing(home: Hom
     let pause = hand.refused(&run, Action::Stop { kind: WishKind::Pause, by: actor("ana") }).await;
     assert!(matches!(pause, LedgerError::Refused(Refusal::Lost { .. })), "{pause}");
 
-    let taken = hand.change(&run, Action::Resume { by: actor("ben"), lease: LEASE }).await;
+    let taken = hand.change(&run, Action::Resume { by: actor("ben"), lease: LEASE, content: None }).await;
     let next = hand.claim(&taken, LEASE).await;
     for outcome in [Outcome::Succeeded, Outcome::Interrupted(Interruption::LeaseLost)] {
         let refusal = hand.refused(&run, Action::Finish { attempt: 1, outcome }).await;
@@ -293,7 +293,7 @@ async fn a_failed_run_is_resumed_unless_a_newer_one_exists(home: Home) {
     let failure = Failure { cause: FailureCause::Signal { signal: 9 }, last_lines: vec![] };
     let run = hand.launch_and_claim("a").await;
     let failed = hand.finish(&run, Outcome::Failed(failure.clone())).await;
-    let resume = Action::Resume { by: actor("ana"), lease: LEASE };
+    let resume = Action::Resume { by: actor("ana"), lease: LEASE, content: None };
     let resumed = hand.change(&failed, resume.clone()).await;
     let running = hand.claim(&resumed, LEASE).await;
     let failed = hand.finish(&running, Outcome::Failed(failure)).await;

@@ -91,7 +91,9 @@ async fn contender() {
         let run = || object.parse::<RunId>().unwrap();
         let outcome = match verb {
             "launch" => hand.0.open(launch_of(object, LEASE)).await.map(|_| ()),
-            "resume" => hand.0.act(run(), Action::Resume { by: actor("ana"), lease: LEASE }).await.map(|_| ()),
+            "resume" => {
+                hand.0.act(run(), Action::Resume { by: actor("ana"), lease: LEASE, content: None }).await.map(|_| ())
+            }
             "claim" => {
                 let worker = worker(std::process::id().try_into().unwrap());
                 hand.0.act(run(), Action::Claim { attempt: 2, worker, lease: LEASE }).await.map(|_| ())
