@@ -120,7 +120,12 @@ fn numbers(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<Line
 }
 
 /// A bar with its percentage; eighths of a cell where the glyphs allow.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a few hundred cells")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a part of a few hundred cells"
+)]
 fn gauge(app: &App, part: f64, standing: Standing, columns: usize) -> Line<'static> {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let look = app.look;

@@ -56,6 +56,9 @@ fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
     let outcome = app.may_act().and_then(|()| to_effect(app));
     let Some(form) = app.dialog.as_mut().and_then(Dialog::form_mut) else { return };
     match outcome {
+        Ok(_) if !form.is_proven() => {
+            form.problem = Some("To go on, type the word exactly as it stands above.".to_owned());
+        }
         Ok(effect) => {
             form.sending = true;
             form.problem = None;
@@ -93,10 +96,6 @@ fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
     // What was true when the dialog was opened is decided again: another operator may have been faster.
     let plan = plan(catalog, histories, app.clock.judged_at(), &app.config, &request)
         .map_err(|refusal| refusal.to_string())?;
-    if !launch.form.is_proven() {
-        let what = if app.is_protected() { "the migration's name" } else { "the word `again`" };
-        return Err(format!("To run it, type {what} exactly as it stands above."));
-    }
     Ok(Effect::Launch(Box::new(plan)))
 }
 
@@ -104,9 +103,6 @@ fn stamping(app: &App, form: &Form) -> Result<Effect, String> {
     let value =
         |name: &str| form.fields.iter().find(|field| field.name == name).and_then(|field| field.value()).map(str::trim);
     let environment = EnvironmentName::new(value("environment").unwrap_or_default())?;
-    if !form.is_proven() {
-        return Err("To stamp it, type the environment's name exactly as it stands above.".to_owned());
-    }
     let protected = value("protected").ok_or("Say whether it is protected: left and right choose.")? == "yes";
     Ok(Effect::Stamp(Box::new(NewPassport { environment, protected, by: app.config.actor.clone(), restamp: false })))
 }
