@@ -76,7 +76,7 @@ impl MirrorTarget {
         match self {
             Self::Auto => "auto".into(),
             Self::Off => "off".into(),
-            Self::Path(path) => path.clone(),
+            Self::Path(path) => absolute(path),
         }
     }
 }
@@ -227,15 +227,15 @@ impl Config {
     /// See [`Config::grace`].
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-    /// The environment variables that make another process of this binary load the same configuration. They hold secrets:
-    /// they go into a child's environment, never onto a command line.
+    /// The environment variables that make another process of this binary load the same configuration, wherever it works. They hold
+    /// secrets: they go into a child's environment, never onto a command line.
     #[must_use]
     pub fn as_environment(&self) -> Vec<(&'static str, std::ffi::OsString)> {
         let ledger = match &self.ledger {
             LedgerAddress::Mongo(uri) => uri.expose().into(),
             LedgerAddress::Sqlite(path) => {
                 let mut text = std::ffi::OsString::from("sqlite:");
-                text.push(path);
+                text.push(absolute(path));
                 text
             }
         };
@@ -278,6 +278,11 @@ fn ledger_address(
         (None, Some(uri)) => Ok(LedgerAddress::Mongo(uri.clone())),
         (None, None) => Ok(LedgerAddress::Sqlite(state_dir.embedded_ledger())),
     }
+}
+
+/// The same path, seen from any working directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A variable that is set and not empty.

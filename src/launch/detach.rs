@@ -48,7 +48,7 @@ pub enum DetachError {
 ///
 /// # Errors
 /// See [`DetachError`].
-pub fn detach(config: &Config, task: WorkerTask) -> Result<(), DetachError> {
+pub fn detach(config: &Config, task: &WorkerTask) -> Result<(), DetachError> {
     let mut helper = Command::new(own_binary());
     helper.arg(HELPER_VERB).args(arguments(task.run, task.attempt)).stdin(Stdio::null()).current_dir("/");
     // A param of the run in whose program this launch happens is not one of the new run.

@@ -89,7 +89,7 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
         lease: CLAIM_WITHIN,
     };
     let run = ledger.open(new).await?;
-    detach(config, WorkerTask { run: run.id, attempt: run.attempt, secrets })
+    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
 }
@@ -121,7 +121,7 @@ pub async fn resume(
         Acted::Changed(run) => *run,
         Acted::Already(_) => unreachable!("a resume either changes the run or is refused"),
     };
-    detach(config, WorkerTask { run: run.id, attempt: run.attempt, secrets })
+    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
 }

@@ -108,11 +108,11 @@ impl Archive {
             let skip = memchr::memchr(b'\n', &self.buffer[..read]).map_or(0, |at| at as u64 + 1);
             self.next = target + skip;
         }
-        let read = self.read(extent, self.next);
-        let whole = match memchr::memrchr(b'\n', &self.buffer[..read]) {
+        let count = self.read(extent, self.next);
+        let whole = match memchr::memrchr(b'\n', &self.buffer[..count]) {
             Some(at) => at + 1,
             // A torn end is shipped only when nothing can complete it any more.
-            None if last => read,
+            None if last => count,
             None => 0,
         };
         if whole == 0 {
@@ -131,8 +131,8 @@ impl Archive {
 
     async fn trim(&mut self, last: bool) -> Result<(), LedgerError> {
         let keep_from = self.next.saturating_sub(KEEP);
-        let least = if last { 1 } else { TRIM };
-        if self.head_end.is_some() && keep_from >= self.trimmed + least {
+        let enough = if last { 1 } else { TRIM };
+        if self.head_end.is_some() && keep_from >= self.trimmed + enough {
             self.ledger.trim(self.run, self.attempt, self.trimmed..keep_from).await?;
             self.trimmed = keep_from;
         }

@@ -128,7 +128,7 @@ impl Mirror {
     pub fn trouble(&self) -> Option<String> {
         let count = self.target.as_ref()?.shared.left_out_in_all.load(Ordering::Relaxed);
         (count > 0).then(|| {
-            format!("{count} lines are missing in the mirror, for its reader did not keep up; the run's log has them")
+            format!("{count} lines are missing in the mirror, for nobody read it in time; the run's log has them")
         })
     }
 
@@ -171,6 +171,10 @@ fn is_null(path: &Path) -> bool {
     })
 }
 
+fn is_fifo(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo())
+}
+
 enum OpenError {
     /// A FIFO that nobody has open for reading; somebody may come.
     NoReader,
@@ -183,7 +187,7 @@ enum OpenError {
 fn open(path: &Path) -> Result<File, OpenError> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
-        rustix::io::Errno::NXIO => OpenError::NoReader,
+        rustix::io::Errno::NXIO if is_fifo(path) => OpenError::NoReader,
         error => OpenError::Useless(io::Error::from(error).to_string()),
     })?;
     if is_null(path) {

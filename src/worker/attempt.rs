@@ -1,5 +1,6 @@
 //! One attempt, from its claim to the report of its end.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -44,9 +45,9 @@ const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
 /// How long the archive is tried again once the end is reported.
 const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
-const REPORT_WITHIN: Duration = Duration::from_secs(30 * 60);
+const REPORT_WITHIN: Duration = Duration::from_mins(30);
 /// The same when the lease was lost: the run reads as lost by then, and may be taken over.
-const REPORT_LOSS_WITHIN: Duration = Duration::from_secs(10 * 60);
+const REPORT_LOSS_WITHIN: Duration = Duration::from_mins(10);
 
 /// Executes an attempt.
 pub async fn execute(config: &Config, id: RunId, attempt: u32, signals: &mut Signals) -> Result<(), WorkerError> {
@@ -126,7 +127,7 @@ impl Course {
                 cause: FailureCause::Start { message: message.clone() },
                 last_lines: Vec::new(),
             }),
-            Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines.clone()),
+            Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines),
         }
     }
 }
@@ -205,13 +206,9 @@ impl<'a> Attempt<'a> {
         let carried = self.pump.carry(stdout, stderr);
         let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
         let mut countdown = self.countdown(migration);
-        let stop = CancellationToken::new();
-        let counting = async {
-            match &mut countdown {
-                Some(countdown) => countdown.follow(&stop).await,
-                None => stop.cancelled().await,
-            }
-        };
+        // The program is over; nothing more is to be said of it.
+        let (over, settled) = (CancellationToken::new(), CancellationToken::new());
+        let succeeded = Cell::new(false);
         let supervising = async {
             let end = supervise::watch(&mut program, &self.pump, self.pulse.clone(), signals, limits).await;
             self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN);
@@ -224,18 +221,27 @@ impl<'a> Attempt<'a> {
                 self.pump.note(format!("{left} processes that the program had left behind were ended"));
             }
             program.bury();
-            stop.cancel();
+            succeeded.set(end.exit == Exit::Status(0) && end.fenced.is_none());
+            over.cancel();
             (end, carried.last_lines)
         };
-        let beating = self.heart.keep_beating(&stop);
-        let archiving = self.archive.follow(&stop);
-        let ((end, last_lines), (), (), ()) = tokio::join!(supervising, beating, archiving, counting);
-        if let Some(countdown) = &mut countdown
-            && end.exit == Exit::Status(0)
-            && end.fenced.is_none()
-        {
-            countdown.settle().await;
-        }
+        let counting = async {
+            if let Some(countdown) = &mut countdown {
+                countdown.follow(&over).await;
+                if succeeded.get() {
+                    countdown.settle().await;
+                }
+            }
+        };
+        // The last count may take its time, and the lease must not end meanwhile: the heart beats until all is settled.
+        let working = async {
+            let (course, ()) = tokio::join!(supervising, counting);
+            settled.cancel();
+            course
+        };
+        let beating = self.heart.keep_beating(&settled);
+        let archiving = self.archive.follow(&settled);
+        let ((end, last_lines), (), ()) = tokio::join!(working, beating, archiving);
         Course::Ended { end, last_lines }
     }
 
@@ -272,7 +278,9 @@ impl<'a> Attempt<'a> {
             short_duration(self.claimed.elapsed())
         ));
         self.pump.settle().await;
-        let archived = self.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
+        // No heart beats here: what is left of the lease is for the report.
+        let patience = ARCHIVE_WITHIN.min(self.config.lease / 3);
+        let archived = self.archive.finish(Instant::now() + patience).await;
         let lost = matches!(course, Course::Ended { end: End { stop: Some(Stop::LeaseLost), .. }, .. });
         let reported = report(
             &self.ledger,

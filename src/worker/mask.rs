@@ -118,15 +118,12 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let digit = |index: usize| after.get(index).and_then(|&digit| char::from(digit).to_digit(16));
-        rest = match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits make a byte"));
-                &after[2..]
-            }
-            _ => {
-                out.push(byte);
-                after
-            }
+        rest = if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
+            out.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits make a byte"));
+            &after[2..]
+        } else {
+            out.push(byte);
+            after
         };
     }
     out

@@ -25,8 +25,8 @@ pub enum Stop {
 /// The outcome of an attempt. `stop` is what the worker asked for; `wish` is what the ledger says an operator wants, which the
 /// program's own end may happen to fulfil.
 #[must_use]
-pub fn of(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>, last_lines: Vec<String>) -> Outcome {
-    let failed = |cause| Outcome::Failed(Failure { cause, last_lines: last_lines.clone() });
+pub fn of(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>, last_lines: &[String]) -> Outcome {
+    let failed = |cause| Outcome::Failed(Failure { cause, last_lines: last_lines.to_vec() });
     // Whoever did everything has succeeded, whatever was asked meanwhile.
     if *exit == Exit::Status(0) {
         return Outcome::Succeeded;
@@ -78,7 +78,7 @@ mod tests {
     ];
 
     fn outcome(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>) -> Outcome {
-        of(exit, stop, wish, Vec::new())
+        of(exit, stop, wish, &[])
     }
 
     fn cause(exit: &Exit, stop: Option<Stop>) -> FailureCause {

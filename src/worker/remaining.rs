@@ -30,7 +30,7 @@ const COMMAND_WITHIN: Duration = Duration::from_secs(30);
 /// At most as often as this, and at most a tenth of the time is spent on counting.
 const EVERY: Duration = Duration::from_secs(2);
 /// A count that has not fallen for so long is stalled.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
+const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// The most a counting program may print.
 const OUTPUT: u64 = 64 * 1024;
 

@@ -52,7 +52,7 @@ pub async fn watch(
     signals: &mut Signals,
     limits: Limits,
 ) -> End {
-    let far = Duration::from_secs(60 * 60 * 24 * 365);
+    let far = Duration::from_hours(24 * 365);
     let times_out = Instant::now() + limits.timeout.unwrap_or(far);
     let mut stopping: Option<Stopping> = None;
     let mut fenced = None;

@@ -87,6 +87,17 @@ fn nothing_that_the_launcher_has_open_stays_open() {
 }
 
 #[test]
+fn a_relative_ledger_and_mirror_mean_the_same_to_the_worker() {
+    let scene = waiting().variable("STOPOVER_MIRROR", "./shown.txt").variable("STOPOVER_LEDGER", "sqlite:./here.db");
+    fs::write(scene.path().join("shown.txt"), "").unwrap();
+    scene.launch(&["waits"]);
+    until_printed(&scene, "waits", "on");
+    go(&scene);
+    scene.until("waits", &["succeeded"]);
+    assert!(fs::read_to_string(scene.path().join("shown.txt")).unwrap().contains("[waits] on"));
+}
+
+#[test]
 fn a_worker_leaves_nothing_behind() {
     let scene = waiting();
     scene.launch(&["waits"]);

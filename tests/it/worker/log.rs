@@ -67,7 +67,7 @@ fn a_line_of_a_hundred_megabytes_does_not_grow_the_worker() {
     let log = fs::read(log_path(&scene, &run)).unwrap();
     let text: usize = log
         .split(|&byte| byte == b'\n')
-        .filter_map(|record| stopover::logs::record::parse(record))
+        .filter_map(stopover::logs::record::parse)
         .filter(|record| record.text.starts_with(b"y"))
         .map(|record| record.text.len())
         .sum();
@@ -88,8 +88,7 @@ fn binary_output_comes_through_as_it_is() {
 
 #[test]
 fn a_deleted_log_file_is_made_again_during_the_run() {
-    let scene =
-        Scene::new().script("deleted", &format!("echo first; while [ ! -e go ]; do echo more; sleep 0.05; done"));
+    let scene = Scene::new().script("deleted", "echo first; while [ ! -e go ]; do echo more; sleep 0.05; done");
     scene.launch(&["deleted"]);
     let run = until_printed(&scene, "deleted", "first");
     fs::remove_file(log_path(&scene, &run)).unwrap();

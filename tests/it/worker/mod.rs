@@ -1,5 +1,6 @@
 //! Workers end to end: the real binary, real processes, the embedded ledger.
 
+mod archive;
 mod detached;
 mod log;
 mod mirror;

@@ -1,6 +1,9 @@
 //! What a program says and how it ends, and what becomes of it in the ledger.
 
-use super::{WAIT_FOR_GO, go, lines, log_text, until_printed};
+use stopover::ledger::{Action, LedgerAddress, open_writer};
+use stopover::place::{Actor, Place};
+
+use super::{WAIT_FOR_GO, go, lines, log_text, until_dead, until_printed, worker_of};
 use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
 
@@ -114,13 +117,17 @@ fn a_program_that_takes_longer_than_its_timeout_is_stopped_and_has_failed() {
     assert!(run["error"]["message"].as_str().unwrap().starts_with("timed out"), "{run}");
 }
 
-#[test]
-fn a_resume_after_the_file_has_changed_is_refused_by_the_worker() {
+#[tokio::test]
+async fn a_file_that_changes_between_the_launch_and_its_start_is_not_run() {
     let scene = Scene::new().script("moving", "echo first; exit 75");
     let id = scene.launch(&["moving"]);
-    scene.until("moving", &["interrupted"]);
+    let run = scene.until("moving", &["interrupted"]);
+    until_dead("the first worker", worker_of(&run));
+    let ledger = open_writer(&LedgerAddress::Sqlite(scene.state().join("ledger.db"))).await.unwrap();
+    let by = Actor { operator: "ada".to_owned(), place: Place::current() };
+    ledger.act(id.parse().unwrap(), Action::Resume { by, lease: PATIENCE, content: None }).await.unwrap();
     let scene = scene.script("moving", "echo second");
-    scene.stopover(&["resume", &id]);
+    assert_eq!(scene.stopover(&["worker", &id, "--attempt", "2"]).status, 0, "the worker has done its part");
     let run = scene.until("moving", &["failed"]);
     assert!(run["error"]["message"].as_str().unwrap().contains("has changed since"), "{run}");
     assert_eq!(lines(&scene, &run, "stdout"), ["first"]);
