@@ -205,7 +205,7 @@ fn who_and_where(app: &App, run: &Run, standing: Standing) -> Vec<Line<'static>>
     ));
     let params: Vec<_> = run.launch.params.iter().map(|param| format!("{}={}", param.name, param.value)).collect();
     if !params.is_empty() {
-        lines.push(labelled("params", look.quiet(), vec![Span::styled(params.join("  "), Style::new())]));
+        lines.push(labelled("with", look.quiet(), vec![Span::styled(params.join("  "), Style::new())]));
     }
     lines
 }

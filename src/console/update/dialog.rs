@@ -3,12 +3,13 @@
 use crossterm::event::KeyEvent;
 
 use super::keys;
+use crate::catalog::ParamError;
 use crate::console::app::{App, Tone};
 use crate::console::dialog::{Dialog, LaunchDialog};
 use crate::console::effect::Effect;
 use crate::console::form::Form;
 use crate::console::keymap::{self, Command, Context};
-use crate::launch::{Request, ResumeRequest, plan};
+use crate::launch::{PlanRefusal, Request, ResumeRequest, plan};
 use crate::ledger::{EnvironmentName, NewPassport};
 
 pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effects: &mut Vec<Effect>) {
@@ -94,9 +95,20 @@ fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
         params: launch.form.given(),
     };
     // What was true when the dialog was opened is decided again: another operator may have been faster.
-    let plan = plan(catalog, histories, app.clock.judged_at(), &app.config, &request)
-        .map_err(|refusal| refusal.to_string())?;
+    let plan =
+        plan(catalog, histories, app.clock.judged_at(), &app.config, &request).map_err(|refusal| told(&refusal))?;
     Ok(Effect::Launch(Box::new(plan)))
+}
+
+/// A refusal in the words of a dialog, where a param is a field and not a flag.
+fn told(refusal: &PlanRefusal) -> String {
+    match refusal {
+        PlanRefusal::Param { error: ParamError::Missing { name }, .. } => {
+            format!("`{name}` is required: fill it in above.")
+        }
+        PlanRefusal::Param { error, .. } => format!("{error}."),
+        other => other.to_string(),
+    }
 }
 
 fn stamping(app: &App, form: &Form) -> Result<Effect, String> {

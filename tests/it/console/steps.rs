@@ -59,7 +59,7 @@ fn a_missing_param_is_told_in_the_dialog() {
     desk.select(PENDING);
     desk.press("r enter");
     assert_eq!(launched(&desk.taken()), 0);
-    assert!(desk.screen().contains("param `region` is required"), "{}", desk.screen());
+    assert!(desk.screen().contains("`region` is required: fill it in above"), "{}", desk.screen());
 }
 
 #[test]
