@@ -20,6 +20,7 @@ use super::theme::Appearance;
 
 /// The whole model.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
 pub struct App {
     /// How it looks.
     pub look: Appearance,
@@ -65,6 +66,7 @@ pub struct App {
 
 /// What the ledger says about where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Belonging {
     /// It has not answered yet.
     #[default]

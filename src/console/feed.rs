@@ -104,10 +104,16 @@ async fn ask(
         seen_until = Some(now);
         *answered = true;
         messages.send(Message::Feed(news)).await.ok()?;
-        let pause = if pace.borrow_and_update().lively { LIVELY } else { CALM };
+        let Pace { lively, nudges } = *pace.borrow_and_update();
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            changed = pace.changed() => changed.ok()?,
+            () = tokio::time::sleep(if lively { LIVELY } else { CALM }) => {}
+            changed = pace.changed() => {
+                changed.ok()?;
+                if pace.borrow().nudges != nudges {
+                    // An action may have stamped the ledger.
+                    passport_at = None;
+                }
+            }
         }
     }
 }

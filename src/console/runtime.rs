@@ -1,5 +1,6 @@
 //! The loop: takes messages in, carries effects out, draws when something changed and the terminal is ready for it.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Messages taken in before the next look at the screen.
 const MOST_AT_ONCE: usize = 256;
 /// A terminal that does not take a frame within this time is given up.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 /// While the size may still come, and afterwards.
 const SIZE_AT_FIRST: Duration = Duration::from_millis(50);
 const SIZE_LATER: Duration = Duration::from_secs(5);
@@ -70,7 +71,6 @@ enum Ending {
 fn farewell(app: &App) {
     let live = app.table.live();
     let Some(first) = live.first() else { return };
-    use std::io::Write;
     let what = if live.len() == 1 { format!("{first} goes on") } else { format!("{} runs go on", live.len()) };
     let _ = writeln!(std::io::stdout(), "{what} without this console; `stopover logs {first} -f` follows.");
 }

@@ -52,6 +52,10 @@ pub struct Appearance {
     pub ascii: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "every look is asked for in the same way, whether it depends on the depth or not"
+)]
 impl Appearance {
     fn coloured(self, style: Style, colour: Color) -> Style {
         if self.colour == ColourDepth::None { style } else { style.fg(colour) }

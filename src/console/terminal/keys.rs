@@ -107,9 +107,8 @@ fn key(code: KeyCode, modifiers: KeyModifiers) -> Heard {
 
 fn step(bytes: &[u8]) -> Step {
     match bytes {
-        [0x1b] => Step::Incomplete,
         [0x1b, b'[', rest @ ..] => control_sequence(rest),
-        [0x1b, b'O'] => Step::Incomplete,
+        [0x1b] | [0x1b, b'O'] => Step::Incomplete,
         [0x1b, b'O', b'M', ..] => Step::Heard(3, key(KeyCode::Enter, KeyModifiers::NONE)),
         [0x1b, b'O', last, ..] => match arrow(*last) {
             Some(code) => Step::Heard(3, key(code, KeyModifiers::NONE)),

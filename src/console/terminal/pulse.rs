@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const QUERY: &[u8] = b"\x1b[5n";
 
 /// Without input for so long, a question is asked; and again after as long.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 
 /// So many silences in a row mean that nobody is there, of a terminal that has answered before.
 const PATIENCE: u32 = 3;

@@ -14,7 +14,7 @@ use crate::ledger::{MigrationState, Run};
 pub(super) fn draw(app: &App, area: Rect, focused: bool, buffer: &mut Buffer) {
     let id = app.selected_id().map_or("", |id| id.as_str());
     let style = if focused { app.look.accent() } else { app.look.strong() };
-    super::title(app, area, focused, Line::styled(id.to_owned(), style), "", buffer);
+    super::title(app, area, focused, &Line::styled(id.to_owned(), style), "", buffer);
     let inner = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     super::scrolled(app, inner, &lines(app, inner.width), app.detail.scroll, buffer);
 }

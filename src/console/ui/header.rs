@@ -83,12 +83,11 @@ fn health(app: &App) -> Line<'static> {
         }
         Link::Healthy { .. } => (look.pick("●", "*"), "connected".to_owned(), look.good()),
         Link::Away { since, .. } => {
-            let age = match app.clock.age() {
-                Some(age) => format!("ledger away, as of {} ago", span(std::time::Duration::from_secs(age.as_secs()))),
-                None => {
-                    let waited = app.clock.uptime().saturating_sub(*since).as_secs();
-                    format!("ledger away for {}", span(std::time::Duration::from_secs(waited)))
-                }
+            let age = if let Some(age) = app.clock.age() {
+                format!("ledger away, as of {} ago", span(std::time::Duration::from_secs(age.as_secs())))
+            } else {
+                let waited = app.clock.uptime().saturating_sub(*since).as_secs();
+                format!("ledger away for {}", span(std::time::Duration::from_secs(waited)))
             };
             (look.pick("▲", "!"), age, look.danger())
         }

@@ -15,7 +15,7 @@ use crate::logs::record::Stream;
 
 pub(super) fn draw(app: &App, area: Rect, focused: bool, buffer: &mut Buffer) {
     let style = if focused { app.look.accent() } else { app.look.strong() };
-    super::title(app, area, focused, heading(app, style), &note(app), buffer);
+    super::title(app, area, focused, &heading(app, style), &note(app), buffer);
     let inner = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     if let Some(text) = empty(app) {
         for (y, line) in (inner.y + 1..inner.bottom()).zip(wrap(&text, usize::from(inner.width).saturating_sub(4))) {
@@ -75,9 +75,8 @@ fn note(app: &App) -> String {
     }
     let lines = number(log.extent.lines.try_into().unwrap_or(i64::MAX));
     let origin = match &log.origin {
-        Some(Origin::File(_)) => "",
         Some(Origin::Archive) => ", from the ledger",
-        None => "",
+        Some(Origin::File(_)) | None => "",
     };
     let place = if log.follow {
         "following".to_owned()

@@ -70,7 +70,7 @@ fn too_small(app: &App, buffer: &mut Buffer) {
 }
 
 /// Draws the title of a pane: a rule with a word on it, and a note at its end.
-fn title(app: &App, area: Rect, focused: bool, title: Line<'_>, note: &str, buffer: &mut Buffer) {
+fn title(app: &App, area: Rect, focused: bool, title: &Line<'_>, note: &str, buffer: &mut Buffer) {
     let style = if focused { app.look.accent() } else { app.look.quiet() };
     let rule = app.look.pick("─", "-").repeat(area.width.into());
     buffer.set_stringn(area.x, area.y, rule, area.width.into(), style);
@@ -80,7 +80,7 @@ fn title(app: &App, area: Rect, focused: bool, title: Line<'_>, note: &str, buff
     let room = area.width.saturating_sub(4);
     let title_width = u16::try_from(title.width()).unwrap_or(u16::MAX).min(room);
     buffer.set_string(area.x + 1, area.y, " ", style);
-    buffer.set_line(area.x + 2, area.y, &title, title_width);
+    buffer.set_line(area.x + 2, area.y, title, title_width);
     buffer.set_string(area.x + 2 + title_width, area.y, " ", style);
     let width = u16::try_from(text::width(note)).unwrap_or(u16::MAX);
     if !note.is_empty() && title_width + width + 6 < area.width {

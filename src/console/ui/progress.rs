@@ -120,7 +120,12 @@ fn numbers(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<Line
 }
 
 /// A bar with its percentage; eighths of a cell where the glyphs allow.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a few hundred cells")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a part of a few hundred cells"
+)]
 fn gauge(app: &App, part: f64, standing: Standing, columns: usize) -> Line<'static> {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let look = app.look;
@@ -200,7 +205,7 @@ fn who_and_where(app: &App, run: &Run, standing: Standing) -> Vec<Line<'static>>
     ));
     let params: Vec<_> = run.launch.params.iter().map(|param| format!("{}={}", param.name, param.value)).collect();
     if !params.is_empty() {
-        lines.push(labelled("params", look.quiet(), vec![Span::styled(params.join("  "), Style::new())]));
+        lines.push(labelled("with", look.quiet(), vec![Span::styled(params.join("  "), Style::new())]));
     }
     lines
 }

@@ -81,7 +81,8 @@ fn heading(app: &App, area: Rect, focused: bool, columns: &Columns, buffer: &mut
     text += &left(&format!("MIGRATION{sort}{filter}"), columns.id, ellipsis);
     for (name, width) in [("DESCRIPTION", columns.description), ("WHEN", columns.when)] {
         if width > 0 {
-            text += &format!("  {}", left(name, width, ellipsis));
+            text.push_str("  ");
+            text.push_str(&left(name, width, ellipsis));
         }
     }
     for (name, width, at_right) in
@@ -89,7 +90,8 @@ fn heading(app: &App, area: Rect, focused: bool, columns: &Columns, buffer: &mut
     {
         if width > 0 {
             let cell = if at_right { right(name, width, ellipsis) } else { left(name, width, ellipsis) };
-            text += &format!("  {cell}");
+            text.push_str("  ");
+            text.push_str(&cell);
         }
     }
     let style = if focused { app.look.accent() } else { app.look.quiet() };

@@ -3,12 +3,13 @@
 use crossterm::event::KeyEvent;
 
 use super::keys;
+use crate::catalog::ParamError;
 use crate::console::app::{App, Tone};
 use crate::console::dialog::{Dialog, LaunchDialog};
 use crate::console::effect::Effect;
 use crate::console::form::Form;
 use crate::console::keymap::{self, Command, Context};
-use crate::launch::{Request, ResumeRequest, plan};
+use crate::launch::{PlanRefusal, Request, ResumeRequest, plan};
 use crate::ledger::{EnvironmentName, NewPassport};
 
 pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effects: &mut Vec<Effect>) {
@@ -56,6 +57,9 @@ fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
     let outcome = app.may_act().and_then(|()| to_effect(app));
     let Some(form) = app.dialog.as_mut().and_then(Dialog::form_mut) else { return };
     match outcome {
+        Ok(_) if !form.is_proven() => {
+            form.problem = Some("To go on, type the word exactly as it stands above.".to_owned());
+        }
         Ok(effect) => {
             form.sending = true;
             form.problem = None;
@@ -91,22 +95,26 @@ fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
         params: launch.form.given(),
     };
     // What was true when the dialog was opened is decided again: another operator may have been faster.
-    let plan = plan(catalog, histories, app.clock.judged_at(), &app.config, &request)
-        .map_err(|refusal| refusal.to_string())?;
-    if !launch.form.is_proven() {
-        let what = if app.is_protected() { "the migration's name" } else { "the word `again`" };
-        return Err(format!("To run it, type {what} exactly as it stands above."));
-    }
+    let plan =
+        plan(catalog, histories, app.clock.judged_at(), &app.config, &request).map_err(|refusal| told(&refusal))?;
     Ok(Effect::Launch(Box::new(plan)))
+}
+
+/// A refusal in the words of a dialog, where a param is a field and not a flag.
+fn told(refusal: &PlanRefusal) -> String {
+    match refusal {
+        PlanRefusal::Param { error: ParamError::Missing { name }, .. } => {
+            format!("`{name}` is required: fill it in above.")
+        }
+        PlanRefusal::Param { error, .. } => format!("{error}."),
+        other => other.to_string(),
+    }
 }
 
 fn stamping(app: &App, form: &Form) -> Result<Effect, String> {
     let value =
         |name: &str| form.fields.iter().find(|field| field.name == name).and_then(|field| field.value()).map(str::trim);
     let environment = EnvironmentName::new(value("environment").unwrap_or_default())?;
-    if !form.is_proven() {
-        return Err("To stamp it, type the environment's name exactly as it stands above.".to_owned());
-    }
     let protected = value("protected").ok_or("Say whether it is protected: left and right choose.")? == "yes";
     Ok(Effect::Stamp(Box::new(NewPassport { environment, protected, by: app.config.actor.clone(), restamp: false })))
 }

@@ -138,7 +138,7 @@ pub fn catalog() -> Catalog {
             ],
             requires: vec![id(APPLIED), id(RUNNING)],
             tags: vec!["audit".to_owned()],
-            timeout: Some(Duration::from_secs(7200)),
+            timeout: Some(Duration::from_hours(2)),
             ..migration(PENDING, "Hand the quarter's transactions to the auditor")
         }),
         Entry::Broken(Broken {
@@ -197,7 +197,7 @@ pub fn running() -> Run {
         remaining: Some(RemainingCount {
             count: 1_152_000,
             at: ago(4),
-            history: (0..20).map(|step| 2_400_000 - step * 65_000).collect(),
+            history: (0..32).map(|step| 2_400_000 - step * 40_000).collect(),
             stalled_since: None,
         }),
         warnings: vec!["the output of PID 1 cannot be opened: this run is not in `kubectl logs`".to_owned()],

@@ -34,7 +34,7 @@ fn in_a_protected_environment_nothing_is_launched_until_the_name_is_typed() {
     desk.type_text("hunter2");
     desk.press("enter");
     assert_eq!(launched(&desk.taken()), 0);
-    assert!(desk.screen().contains("type the migration's name"), "{}", desk.screen());
+    assert!(desk.screen().contains("type the word exactly"), "{}", desk.screen());
     desk.press("tab");
     desk.type_text("20261110_export_transactions");
     desk.press("enter");
@@ -59,7 +59,7 @@ fn a_missing_param_is_told_in_the_dialog() {
     desk.select(PENDING);
     desk.press("r enter");
     assert_eq!(launched(&desk.taken()), 0);
-    assert!(desk.screen().contains("param `region` is required"), "{}", desk.screen());
+    assert!(desk.screen().contains("`region` is required: fill it in above"), "{}", desk.screen());
 }
 
 #[test]
@@ -121,6 +121,11 @@ fn a_resume_asks_for_secrets_again() {
     desk.select(PENDING);
     desk.press("u");
     desk.type_text("hunter2");
+    desk.press("enter");
+    let resumes = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Resume { .. }));
+    assert!(!resumes(&desk.taken()), "in a protected environment the name is to be typed for a resume, too");
+    desk.press("tab");
+    desk.type_text(PENDING);
     desk.press("enter");
     let effects = desk.taken();
     let given = effects.iter().find_map(|effect| match effect {
