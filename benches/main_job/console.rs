@@ -158,7 +158,7 @@ impl Console {
                 let mut screen = shared.lock().expect("no reader panics");
                 screen.bytes += count as u64;
                 screen.parser.process(&buffer[..count]);
-                if screen.first_frame.is_none() && screen.parser.screen().contents().contains("stopover") {
+                if screen.first_frame.is_none() && screen.parser.screen().contents().contains("MIGRATION") {
                     screen.first_frame = Some(Instant::now());
                 }
             }
