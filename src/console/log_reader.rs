@@ -21,7 +21,6 @@ const MOST_MATCHES: usize = 999;
 
 /// An open log; it is closed when this is dropped.
 pub struct OpenLog {
-    run: RunId,
     wishes: mpsc::UnboundedSender<LogWish>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -36,14 +35,12 @@ impl OpenLog {
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let (wishes, inbox) = mpsc::unbounded_channel();
-        let id = run.id;
         let task = tokio::spawn(follow(state, run, readers, inbox, messages));
-        Self { run: id, wishes, task }
+        Self { wishes, task }
     }
 
     /// Asks for something. There are few wishes: one for each scroll that leaves the page.
     pub fn wish(&self, wish: LogWish) {
-        tracing::trace!(run = %self.run, ?wish, "log wish");
         let _ = self.wishes.send(wish);
     }
 }

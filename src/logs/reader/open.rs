@@ -23,8 +23,9 @@ pub(super) async fn open(state: &StateDir, ledger: Arc<dyn LedgerReader>, run: &
         let spool = match here.earlier_attempts().await {
             Err(LogError::Ledger(error)) => {
                 // What is here is worth more than an error about what is not.
-                tracing::warn!(run = %run.id, %error, "earlier attempts are not shown");
-                None
+                let mut spool = here.spool()?;
+                spool.note(&format!("... earlier attempts are not shown: {error} ...")).map_err(LogError::Spool)?;
+                Some(spool)
             }
             spool => spool?,
         };

@@ -87,6 +87,17 @@ impl Spool {
         Ok(())
     }
 
+    /// Adds a line of Stopover's own.
+    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(text.len() + 64);
+        push_prefix(&mut bytes, Timestamp::of_this_machine(), Stream::System, false);
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'\n');
+        self.file.write_all_at(&bytes, self.length)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
     fn push_gap(&self, out: &mut Vec<u8>, before: &LogChunk, bytes: u64) {
         let time = record::parse(first_record(before)).map_or(Timestamp::from_millis(0), |record| record.time);
         push_prefix(out, time, Stream::System, false);
