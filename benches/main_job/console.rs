@@ -29,7 +29,10 @@ pub fn run() {
     let scene = Scene::new(
         MIGRATIONS,
         &[
-            (PRINTS, "exec head -c 1000000000 /dev/zero | tr '\\0' 'x' | fold -w 99"),
+            (
+                PRINTS,
+                "yes xxxxxxxx charge settled, sender set, balance verified, and some more words to make the line an ordinary one | head -c 1000000000",
+            ),
             (FLOODS, "exec timeout 40 yes charge settled, sender set, balance verified"),
             (QUICK, "exec sleep 600"),
         ],
@@ -61,6 +64,7 @@ pub fn run() {
     scene.must(&["run", PRINTS, "--wait"]);
     let mut console = Console::open(&scene);
     console.until("applied");
+    console.select(PRINTS);
     console.keys("l");
     console.until("xxxxxxxx");
     idle("a 1 GB log open", &console);
@@ -69,7 +73,8 @@ pub fn run() {
     scene.must(&["run", FLOODS]);
     let mut console = Console::open(&scene);
     console.until("applied");
-    console.keys("jl");
+    console.select(FLOODS);
+    console.keys("l");
     console.until("charge settled");
     idle("a log flood (yes) open and followed", &console);
     drop(console);
@@ -102,9 +107,10 @@ fn launch(scene: &Scene) {
     for _ in 0..5 {
         let mut console = Console::open(scene);
         console.until("applied");
-        console.keys("jj");
-        console.keys("r");
-        console.until("will run");
+        console.select(QUICK);
+        console.keys("R");
+        console.until("esc leave");
+        console.keys("again");
         let started = Instant::now();
         console.keys("\r");
         eye.until_running(QUICK);
@@ -193,6 +199,12 @@ impl Console {
             drop(screen);
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Filters the table down to one migration.
+    fn select(&mut self, migration: &str) {
+        self.keys(&format!("/{migration}\r"));
+        self.until(&format!("\u{2500} {migration}"));
     }
 
     fn keys(&mut self, keys: &str) {

@@ -30,8 +30,8 @@ impl Scene {
         fs::write(directory.path().join("stopover.yaml"), "catalog:\n  - files: migrations/*.yaml\n")
             .expect("a catalog");
         for number in 0..migrations {
-            let manifest =
-                format!("description: Backfill {number}\nowner: payments\ntags: [charges]\ncommand: ['true']\n");
+            // All alike, so that a copied run's checksum is right for each of them.
+            let manifest = "description: Give every old charge its sender\nowner: payments\ncommand: ['true']\n";
             fs::write(folder.join(format!("{}.yaml", name(number))), manifest).expect("a manifest");
         }
         for (name, script) in extra {
@@ -103,8 +103,14 @@ impl Scene {
                 transaction.prepare(&format!("INSERT INTO runs VALUES ({marks})")).expect("the runs table");
             for number in 1..runs {
                 let fresh = uuid::Uuid::now_v7().to_string();
+                let reversed: String = fresh.replace('-', "").chars().rev().collect();
                 let migration = name(number % migrations);
-                let row = template.iter().map(|value| match value {
+                // The copies are a day old: nobody looks at them as news.
+                let row = template.iter().zip(&columns).map(|(value, column)| match value {
+                    Value::Integer(at) if column == "created_at" || column == "updated_at" => {
+                        Value::Integer(at - 86_400_000)
+                    }
+                    Value::Text(_) if column == "reversed" => Value::Text(reversed.clone()),
                     Value::Text(text) => Value::Text(text.replace(&id, &fresh).replace(&name(0), &migration)),
                     other => other.clone(),
                 });
