@@ -7,6 +7,7 @@ mod cli;
 mod console;
 mod ledger;
 mod logs;
+mod mongodb;
 mod readme;
 mod samples;
 mod scaffold;

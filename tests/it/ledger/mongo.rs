@@ -1,116 +1,53 @@
 //! What only a server can come upon: privileges, absence, members.
 
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
-
-use mongodb::Client;
 
 use super::*;
 use crate::support::eventually_async;
-use crate::support::mongo::mongod;
+use crate::support::server::{PASSWORD, Server};
 
-/// A standalone server that asks for passwords; killed when it is dropped.
-struct Guarded {
-    process: Child,
-    port: u16,
-    directory: TempDir,
-}
-
-const ADMIN: &str = "admin:adm1n-s3cret";
-const SECRET: &str = "s3cret";
-
-impl Guarded {
-    async fn start() -> Self {
-        let directory = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = serve(directory.path(), port);
-        let server = Self { process, port, directory };
-        // The first user may be made without a password, from this machine.
-        let first =
-            Client::with_uri_str(format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500")).await.unwrap();
-        eventually_async("the server takes its first user", Duration::from_secs(30), async || {
-            let (user, password) = ADMIN.split_once(':')?;
-            let create = doc! { "createUser": user, "pwd": password, "roles": ["root"] };
-            first.database("admin").run_command(create).await.ok()
-        })
-        .await;
-        let admin = Client::with_uri_str(server.uri(ADMIN, "admin")).await.unwrap();
-        for (user, role) in [("writer", "readWrite"), ("reader", "read")] {
-            let create = doc! { "createUser": user, "pwd": SECRET, "roles": [{ "role": role, "db": "payments" }] };
-            admin.database("admin").run_command(create).await.unwrap();
-        }
-        server
-    }
-
-    fn uri(&self, user: &str, database: &str) -> String {
-        format!("mongodb://{user}@127.0.0.1:{}/{database}?authSource=admin", self.port)
-    }
-
-    fn address(&self, user: &str) -> LedgerAddress {
-        LedgerAddress::parse(&self.uri(user, "payments")).unwrap()
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn serve(directory: &Path, port: u16) -> Child {
-    Command::new(mongod())
-        .args(["--auth", "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet"])
-        .arg("--dbpath")
-        .arg(directory)
-        .arg("--port")
-        .arg(port.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn address(uri: &str) -> LedgerAddress {
+    LedgerAddress::parse(uri).unwrap()
 }
 
 #[tokio::test]
 async fn a_user_who_may_only_read_reads_and_is_told_what_it_lacks_to_write() {
-    let server = Guarded::start().await;
-    let reader = open_reader(&server.address("reader:s3cret")).await.unwrap();
+    let server = Server::start().await;
+    let reader = open_reader(&address(&server.reader())).await.unwrap();
     assert!(reader.histories().await.unwrap().value.is_empty());
 
-    let hand = Hand(open_writer(&server.address("writer:s3cret")).await.unwrap());
+    let hand = Hand(open_writer(&address(&server.writer())).await.unwrap());
     let run = hand.launch("a").await;
     assert_eq!(reader.run(run.id).await.unwrap().value, Some(run));
     assert_eq!(reader.cluster().await.unwrap(), None);
 
-    let refusal = open_writer(&server.address("reader:s3cret")).await.err().unwrap();
+    let refusal = open_writer(&address(&server.reader())).await.err().unwrap();
     assert!(matches!(refusal, LedgerError::Forbidden { .. }), "{refusal}");
     assert!(refusal.to_string().contains("createIndex on stopover_runs"), "{refusal}");
 
-    let wrong = open_reader(&server.address("reader:wr0ng")).await.err().unwrap();
+    let wrong = open_reader(&address(&server.uri("reader:wr0ng"))).await.err().unwrap();
     assert!(matches!(wrong, LedgerError::Forbidden { .. }), "{wrong}");
     for error in [refusal, wrong] {
         let text = format!("{error} {error:?}");
         assert!(text.contains("mongodb://reader:***@127.0.0.1"), "{text}");
-        assert!(!text.contains("s3cret") && !text.contains("wr0ng"), "{text}");
+        assert!(!text.contains(PASSWORD) && !text.contains("wr0ng"), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_is_away_is_reported_within_seconds_and_found_again() {
-    let mut server = Guarded::start().await;
-    let reader = open_reader(&server.address("reader:s3cret")).await.unwrap();
-    server.process.kill().unwrap();
-    server.process.wait().unwrap();
+    let mut server = Server::start().await;
+    let reader = open_reader(&address(&server.reader())).await.unwrap();
+    server.kill();
 
     let start = Instant::now();
     let error = reader.histories().await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    assert!(!error.to_string().contains("s3cret"), "{error}");
+    assert!(!error.to_string().contains(PASSWORD), "{error}");
 
-    server.process = serve(server.directory.path(), server.port);
+    server.start_again();
     eventually_async("the same reader works again", Duration::from_secs(30), async || reader.histories().await.ok())
         .await;
 }

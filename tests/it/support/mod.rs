@@ -3,6 +3,7 @@
 pub mod mongo;
 pub mod pty;
 pub mod scene;
+pub mod server;
 
 use std::time::{Duration, Instant};
 

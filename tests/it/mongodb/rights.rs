@@ -1,0 +1,88 @@
+//! What a database user may do, and that its password is seen nowhere.
+
+use std::fs;
+use std::path::Path;
+
+use super::{go, pod, stamp};
+use crate::support::scene::{Ended, Scene};
+use crate::support::server::{PASSWORD, Server};
+
+const NAME: &str = "20261101_steady";
+
+#[track_caller]
+fn without_password(ended: Ended) -> Ended {
+    assert!(!ended.stdout.contains(PASSWORD) && !ended.stderr.contains(PASSWORD), "{ended:?}");
+    ended
+}
+
+#[tokio::test]
+async fn a_user_who_may_only_read_looks_at_everything_and_launches_nothing() {
+    let server = Server::start().await;
+    let (writer, reader) = (pod("pod-a", server.writer()), pod("pod-b", server.reader()));
+    stamp(&writer);
+    go(&writer);
+    writer.must(&["run", NAME, "--wait"]);
+    for looking in [&["list"][..], &["show", NAME], &["runs"], &["logs", NAME], &["list", "--json"]] {
+        for arguments in [looking.to_vec(), [&["--read-only"], looking].concat()] {
+            let ended = without_password(reader.stopover(&arguments));
+            assert_eq!(ended.status, 0, "{arguments:?}: {}", ended.stderr);
+        }
+    }
+    assert!(reader.must(&["logs", NAME, "--read-only"]).contains("finished"));
+
+    let refused = without_password(reader.stopover(&["run", NAME, "--rerun"]));
+    assert_eq!(refused.status, 6, "{}", refused.stderr);
+    assert!(refused.stderr.contains("lacks the privilege for createIndex on stopover_runs"), "{}", refused.stderr);
+    let refused = without_password(reader.stopover(&["run", NAME, "--rerun", "--read-only"]));
+    assert_eq!(refused.status, 7, "{}", refused.stderr);
+    without_password(reader.stopover(&["doctor"]));
+    assert_eq!(writer.json(&["runs", "--json"]).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_password_is_neither_in_a_log_nor_in_the_ledger_nor_in_a_process_list() {
+    let server = Server::start().await;
+    let scene = Scene::new()
+        .script(
+            "20261101_tells",
+            "echo \"connecting to $MONGODB_URI\"; until [ -e ../go ]; do sleep 0.05; done; exit 9",
+        )
+        .variable("MONGODB_URI", server.writer());
+    stamp(&scene);
+    let mut launch =
+        scene.command(&["run", "20261101_tells", "--wait"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let run = scene.until("20261101_tells", &["running"]);
+    let seen = command_lines();
+    assert!(seen.iter().any(|line| line.contains(run["id"].as_str().unwrap())), "the worker is among them: {seen:?}");
+    assert!(!seen.iter().any(|line| line.contains(PASSWORD)), "{seen:?}");
+    go(&scene);
+    assert_eq!(launch.wait().unwrap().code(), Some(1));
+    scene.until("20261101_tells", &["failed"]);
+    let log = without_password(scene.stopover(&["logs", "20261101_tells", "--raw"]));
+    assert!(log.stdout.contains("connecting to mongodb://writer:***@127.0.0.1"), "{log:?}");
+    without_password(scene.stopover(&["show", "20261101_tells", "--json"]));
+    without_password(scene.stopover(&["doctor"]));
+    assert!(!server.contents().await.contains(PASSWORD));
+    assert_eq!(files_with(scene.path(), PASSWORD.as_bytes()), Vec::<String>::new());
+}
+
+/// The command line of every process that can be seen.
+fn command_lines() -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+}
+
+/// The files below a directory that hold some bytes.
+fn files_with(directory: &Path, needle: &[u8]) -> Vec<String> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path {
+            path if path.is_dir() => files_with(&path, needle),
+            path if memchr::memmem::find(&fs::read(&path).unwrap(), needle).is_some() => {
+                vec![path.display().to_string()]
+            }
+            _ => Vec::new(),
+        })
+        .collect()
+}

@@ -1,0 +1,155 @@
+//! A MongoDB server of a test's own: it asks for passwords, and it can be taken away and brought back.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bson::{Document, doc};
+use mongodb::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::eventually_async;
+use super::mongo::mongod;
+
+/// The password of [`Server::writer`] and [`Server::reader`].
+pub const PASSWORD: &str = "s3cret-of-mongo";
+
+const ADMIN: &str = "admin:adm1n-s3cret";
+const DATABASE: &str = "payments";
+
+/// A standalone server; killed when it is dropped.
+pub struct Server {
+    process: Child,
+    port: u16,
+    directory: TempDir,
+}
+
+impl Server {
+    /// Starts one with a database `payments` and two users: one may read and write it, the other may only read.
+    pub async fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let port = free_port();
+        let server = Self { process: serve(&directory, port), port, directory };
+        // The first user may be made without a password, from this machine.
+        let first =
+            Client::with_uri_str(format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500")).await.unwrap();
+        eventually_async("the server takes its first user", Duration::from_secs(30), async || {
+            let (user, password) = ADMIN.split_once(':')?;
+            let create = doc! { "createUser": user, "pwd": password, "roles": ["root"] };
+            first.database("admin").run_command(create).await.ok()
+        })
+        .await;
+        let admin = Client::with_uri_str(server.uri(ADMIN)).await.unwrap();
+        for (user, role) in [("writer", "readWrite"), ("reader", "read")] {
+            let create = doc! { "createUser": user, "pwd": PASSWORD, "roles": [{ "role": role, "db": DATABASE }] };
+            admin.database("admin").run_command(create).await.unwrap();
+        }
+        server
+    }
+
+    /// A connection string for who may do everything in the database.
+    pub fn writer(&self) -> String {
+        self.uri(&format!("writer:{PASSWORD}"))
+    }
+
+    /// A connection string for who may only read.
+    pub fn reader(&self) -> String {
+        self.uri(&format!("reader:{PASSWORD}"))
+    }
+
+    /// A connection string for `name:password`.
+    pub fn uri(&self, user: &str) -> String {
+        format!("mongodb://{user}@127.0.0.1:{}/{DATABASE}?authSource=admin", self.port)
+    }
+
+    /// Everything that is stored in the database, as text.
+    pub async fn contents(&self) -> String {
+        let database = Client::with_uri_str(self.writer()).await.unwrap().database(DATABASE);
+        let mut contents = String::new();
+        for name in database.list_collection_names().await.unwrap() {
+            let mut cursor = database.collection::<Document>(&name).find(doc! {}).await.unwrap();
+            while cursor.advance().await.unwrap() {
+                contents.push_str(&format!("{name}: {}\n", cursor.deserialize_current().unwrap()));
+            }
+        }
+        contents
+    }
+
+    /// Holds the server still: connections stay open, and nothing is answered.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Kills the server; what it has confirmed stays in its files.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts the killed server again where it was.
+    pub fn start_again(&mut self) {
+        self.process = serve(&self.directory, self.port);
+    }
+
+    /// Starts the killed server where only who is told the address finds it.
+    pub fn start_elsewhere(&mut self) -> Elsewhere<'_> {
+        let home = std::mem::replace(&mut self.port, free_port());
+        self.start_again();
+        Elsewhere { server: self, home }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// See [`Server::start_elsewhere`]; when it is dropped, the server is killed and has its old address again.
+pub struct Elsewhere<'a> {
+    server: &'a mut Server,
+    home: u16,
+}
+
+impl std::ops::Deref for Elsewhere<'_> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        self.server
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        self.server.kill();
+        self.server.port = self.home;
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn serve(directory: &TempDir, port: u16) -> Child {
+    Command::new(mongod())
+        .args(["--auth", "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet"])
+        .arg("--dbpath")
+        .arg(directory.path())
+        .arg("--port")
+        .arg(port.to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
