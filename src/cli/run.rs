@@ -146,18 +146,25 @@ impl After {
     }
 }
 
-/// Waits until the run stands still or is lost. A ledger that is away for a while is waited for.
+/// Waits until the run stands still or is lost. A ledger that is away for a while is waited for, and told of once.
 pub async fn settle<L: LedgerReader + ?Sized>(ledger: &L, id: RunId) -> Result<Seen<Run>> {
     let mut pause = Duration::from_millis(50);
+    let mut is_waiting = false;
     loop {
         match ledger.run(id).await {
             Ok(Seen { now, value: Some(run) }) => {
+                is_waiting = false;
                 if !run.standing(now).is_live() {
                     return Ok(Seen { now, value: run });
                 }
             }
             Ok(Seen { value: None, .. }) => return Err(LedgerError::NoSuchRun(id).into()),
-            Err(error) if error.is_transient() => eprintln!("waiting: {error}"),
+            Err(error) if error.is_transient() => {
+                if !is_waiting {
+                    eprintln!("waiting: {error}");
+                }
+                is_waiting = true;
+            }
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(pause).await;

@@ -1,14 +1,22 @@
 //! The ledger goes away while a migration runs: for a moment, and for longer than its right to run.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use stopover::process::ProcessIdentity;
 
-use super::{go, pod, stamp};
+use super::{STEADY, go, pod, stamp};
 use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
 use crate::support::server::{PASSWORD, Server};
+
+/// Short enough to wait for its end.
+const LEASE: &str = "4s";
 
 const NAME: &str = "20261102_counts";
 
@@ -49,6 +57,10 @@ async fn a_run_outlasts_a_ledger_that_is_away_for_less_than_its_lease_and_loses_
     a.launch(&[NAME]);
     let run = a.until(NAME, &["running"]);
     until_counted(&a, &run, 10);
+    let seen_by_follower = b.path().join("followed");
+    let file = fs::File::create(&seen_by_follower).unwrap();
+    let mut follower = b.command(&["logs", NAME, "-f"]).stdout(file).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the follower follows", PATIENCE, || (fs::metadata(&seen_by_follower).unwrap().len() > 0).then_some(()));
     server.freeze();
     until_counted(&a, &run, 100);
     server.thaw();
@@ -68,64 +80,137 @@ async fn a_run_outlasts_a_ledger_that_is_away_for_less_than_its_lease_and_loses_
     expected.push(format!("counted to {}", printed.len() - 1));
     assert_eq!(printed, expected);
     eventually("the archive has every line, too", PATIENCE, || (b.must(&["logs", NAME]) == file).then_some(()));
+    assert!(follower.wait().unwrap().success());
+    let followed = fs::read_to_string(&seen_by_follower).unwrap();
+    assert!(file.starts_with(&followed) && followed.contains("counted to"), "{followed}");
 }
 
 #[tokio::test]
 async fn a_run_is_stopped_before_its_lease_ends_and_resumed_when_the_ledger_is_back() {
     let mut server = Server::start().await;
-    let scene = pod("pod-a", server.writer()).variable("STOPOVER_LEASE", "4s");
+    let scene = pod("pod-a", server.writer()).variable("STOPOVER_LEASE", LEASE);
     stamp(&scene);
-    scene.launch(&["20261101_steady"]);
-    let run = scene.until("20261101_steady", &["running"]);
+    scene.launch(&[STEADY]);
+    let run = scene.until(STEADY, &["running"]);
     until_in_file(&scene, &run, "attempt 1");
     server.kill();
     until_in_file(&scene, &run, " stdout F stopped");
-    {
-        // What stands in the ledger, read where the worker cannot reach it to change it.
+    let lease_ended = {
         let elsewhere = server.start_elsewhere();
-        let onlooker = pod("pod-b", elsewhere.writer());
-        let ledger_is_there = || (onlooker.stopover(&["list"]).status == 0).then_some(());
-        eventually("the server reads its files", PATIENCE, ledger_is_there);
-        let lost = onlooker.until("20261101_steady", &["lost"]);
-        let renewed = chrono::DateTime::parse_from_rfc3339(lost["heartbeatAt"].as_str().unwrap()).unwrap();
-        let log = fs::read_to_string(log_file(&scene, &run)).unwrap();
-        let last_word = log.lines().find(|line| line.ends_with(" stdout F stopped")).unwrap();
-        let stopped = chrono::DateTime::parse_from_rfc3339(&last_word[..24]).unwrap();
-        assert!(stopped < renewed + chrono::TimeDelta::seconds(4), "stopped at {stopped}, renewed at {renewed}");
-        assert!(log.contains("the ledger cannot be reached, and the right to run will end"), "{log}");
-        assert!(!log.contains(PASSWORD), "{log}");
-    }
+        lease_end(&onlooker(&elsewhere).until(STEADY, &["lost"]))
+    };
+    let log = fs::read_to_string(log_file(&scene, &run)).unwrap();
+    let last_word = log.lines().find(|line| line.ends_with(" stdout F stopped")).unwrap();
+    let stopped: DateTime<Utc> = last_word[..24].parse().unwrap();
+    assert!(stopped < lease_ended, "stopped at {stopped}, its lease ended at {lease_ended}");
+    assert!(log.contains("the ledger cannot be reached, and the right to run will end"), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
+
     server.start_again();
-    let run = scene.until("20261101_steady", &["interrupted"]);
+    let run = scene.until(STEADY, &["interrupted"]);
     assert_eq!(run["checkpoint"]["at"], 7, "what was said while the ledger was away is not lost");
     go(&scene);
-    scene.must(&["resume", "20261101_steady", "--wait"]);
-    let run = scene.run("20261101_steady");
+    scene.must(&["resume", STEADY, "--wait"]);
+    let run = scene.run(STEADY);
     assert_eq!((&run["state"], &run["attempt"]), (&"succeeded".into(), &2.into()));
-    assert!(scene.must(&["logs", "20261101_steady"]).contains("attempt 2 from {\"at\":7}"));
+    assert!(scene.must(&["logs", STEADY]).contains("attempt 2 from {\"at\":7}"));
 }
 
 #[tokio::test]
 async fn a_program_that_will_not_stop_is_killed_before_its_lease_ends() {
-    let server = Server::start().await;
-    let scene = pod("pod-a", server.writer())
-        .script(NAME, "trap '' TERM; echo ready; while :; do date +%s.%N >../alive; sleep 0.02; done")
-        .variable("STOPOVER_LEASE", "4s");
+    let mut server = Server::start().await;
+    let stubborn = "trap '' TERM; echo ready; while :; do date -u +%Y-%m-%dT%H:%M:%S.%NZ >>../alive; sleep 0.02; done";
+    let scene = pod("pod-a", server.writer()).script(NAME, stubborn).variable("STOPOVER_LEASE", LEASE);
     stamp(&scene);
     scene.launch(&[NAME]);
     let run = scene.until(NAME, &["running"]);
     until_in_file(&scene, &run, "ready");
-    server.freeze();
+    server.kill();
     until_in_file(&scene, &run, "SIGKILL to the program");
-    let lease_ends_at_the_earliest = std::time::Duration::from_secs(4);
-    let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();
-    eventually("only the worker and its guard are left", lease_ends_at_the_earliest, || {
-        let path = scene.path().join("alive");
-        let before = fs::read_to_string(&path).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        (fs::read_to_string(&path).unwrap() == before).then_some(())
-    });
-    assert!(stopover::process::ProcessIdentity::of(worker).is_some(), "the worker waits to report");
-    server.thaw();
+    let lease_ended = {
+        let elsewhere = server.start_elsewhere();
+        lease_end(&onlooker(&elsewhere).until(NAME, &["lost"]))
+    };
+    let alive = fs::read_to_string(scene.path().join("alive")).unwrap();
+    let last_alive: DateTime<Utc> = alive.lines().last().unwrap().parse().unwrap();
+    assert!(last_alive < lease_ended, "alive at {last_alive}, its lease ended at {lease_ended}");
+    server.start_again();
     scene.until(NAME, &["interrupted"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_after_another_pod_took_over_changes_nothing() {
+    let mut server = Server::start().await;
+    let a = pod("pod-a", server.writer()).variable("STOPOVER_LEASE", LEASE);
+    stamp(&a);
+    a.launch(&[STEADY]);
+    let worker = a.until(STEADY, &["running"]);
+    until_in_file(&a, &worker, "attempt 1");
+    server.kill();
+    until_in_file(&a, &worker, " stdout F stopped");
+    let taken_over = {
+        let elsewhere = server.start_elsewhere();
+        let b = onlooker(&elsewhere);
+        b.until(STEADY, &["lost"]);
+        go(&b);
+        b.must(&["resume", STEADY, "--wait"]);
+        b.run(STEADY)
+    };
+    assert_eq!((&taken_over["attempt"], &taken_over["state"]), (&2.into(), &"succeeded".into()));
+
+    server.start_again();
+    let pid = i32::try_from(worker["pid"].as_i64().unwrap()).unwrap();
+    eventually("the worker that came back is gone", PATIENCE, || ProcessIdentity::of(pid).is_none().then_some(()));
+    assert_eq!(a.run(STEADY), taken_over);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_run_is_told_once_that_the_ledger_is_away() {
+    let mut server = Server::start().await;
+    let scene = pod("pod-a", server.writer());
+    stamp(&scene);
+    let mut waiting = scene.command(&["run", STEADY, "--wait"]);
+    let mut waiting = waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = scene.until(STEADY, &["running"]);
+    until_in_file(&scene, &run, "attempt 1");
+    server.kill();
+    let mut words = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = words.find(|line| line.starts_with("waiting: ")).unwrap();
+    assert!(first.contains("cannot be reached") && !first.contains(PASSWORD), "{first}");
+    // Long enough for it to look again, which takes 5 s.
+    std::thread::sleep(Duration::from_secs(7));
+    server.start_again();
+    go(&scene);
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+    let rest: Vec<_> = words.collect();
+    assert!(!rest.iter().any(|line| line.starts_with("waiting: ")), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_command_on_a_server_that_does_not_answer_ends_and_says_so() {
+    let server = Server::start().await;
+    let scene = pod("pod-a", server.writer());
+    stamp(&scene);
+    server.freeze();
+    for arguments in [&["list"][..], &["run", STEADY]] {
+        let start = Instant::now();
+        let ended = scene.stopover(arguments);
+        assert_eq!(ended.status, 6, "{ended:?}");
+        assert!(ended.stderr.contains("***@127.0.0.1") && !ended.stderr.contains(PASSWORD), "{ended:?}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{arguments:?} took {:?}", start.elapsed());
+    }
+    server.thaw();
+    assert!(scene.json(&["runs", "--json"]).as_array().unwrap().is_empty());
+}
+
+/// A pod that reaches the ledger where the worker does not, so that what it finds there stays.
+fn onlooker(server: &Server) -> Scene {
+    let pod = pod("pod-b", server.writer());
+    eventually("the server is ready", PATIENCE, || (pod.stopover(&["list"]).status == 0).then_some(()));
+    pod
+}
+
+/// Until when the lease of a run held, by what stands in the ledger.
+fn lease_end(run: &Value) -> DateTime<Utc> {
+    run["heartbeatAt"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(4)
 }

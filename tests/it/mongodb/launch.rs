@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use bson::{Document, doc};
 
-use super::{go, pod, stamp};
+use super::{STEADY, go, pod, stamp};
 use crate::support::mongo::Database;
 use crate::support::scene::Scene;
 
@@ -63,16 +63,16 @@ fn of_two_launches_at_once_one_runs_and_the_other_is_told_so() {
     stamp(&pods[0]);
     for _ in 0..5 {
         let launches = pods.each_ref().map(|pod| {
-            let mut command = pod.command(&["run", "20261101_steady", "--rerun"]);
+            let mut command = pod.command(&["run", STEADY, "--rerun"]);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         });
         let ended = launches.map(|launch| launch.wait_with_output().unwrap());
         let mut statuses = ended.each_ref().map(|output| output.status.code().unwrap());
         statuses.sort_unstable();
         assert_eq!(statuses, [0, 3], "{ended:?}");
-        pods[0].until("20261101_steady", &["running"]);
+        pods[0].until(STEADY, &["running"]);
         pods.iter().for_each(go);
-        pods[0].until("20261101_steady", &["succeeded"]);
+        pods[0].until(STEADY, &["succeeded"]);
         for pod in &pods {
             std::fs::remove_file(pod.path().join("go")).unwrap();
         }

@@ -2,18 +2,16 @@
 
 use serde_json::Value;
 
-use super::{go, pod, stamp};
+use super::{STEADY, go, pod, stamp};
 use crate::support::eventually;
 use crate::support::mongo::Database;
 use crate::support::scene::{PATIENCE, Scene};
-
-const NAME: &str = "20261101_steady";
 
 /// Waits until a pod shows all of these lines in the log of the migration's latest run, in this order.
 #[track_caller]
 fn until_logged(pod: &Scene, lines: &[&str]) {
     eventually(&format!("the log has {lines:?}"), PATIENCE, || {
-        let log = pod.must(&["logs", NAME]);
+        let log = pod.must(&["logs", STEADY]);
         let mut printed = log.lines();
         lines.iter().all(|line| printed.any(|printed| printed == *line)).then_some(())
     });
@@ -28,22 +26,22 @@ fn a_run_is_paused_from_another_pod_and_goes_on_there_from_its_checkpoint() {
     let database = Database::new();
     let (a, b) = (pod("pod-a", database.uri()), pod("pod-b", database.uri()));
     stamp(&a);
-    let id = a.launch(&[NAME]);
-    assert_eq!(b.until(NAME, &["running"])["pod"], "pod-a");
+    let id = a.launch(&[STEADY]);
+    assert_eq!(b.until(STEADY, &["running"])["pod"], "pod-a");
     until_logged(&b, &["attempt 1 from the start"]);
-    b.must(&["pause", NAME, "--wait"]);
-    let paused = a.run(NAME);
+    b.must(&["pause", STEADY, "--wait"]);
+    let paused = a.run(STEADY);
     assert_eq!((&paused["state"], &paused["checkpoint"]["at"]), (&"paused".into(), &7.into()));
     assert!(has_file(&a, &paused) && !has_file(&b, &paused), "what pod-b shows of the log comes from the ledger");
 
-    assert_eq!(b.must(&["resume", NAME]).trim(), id);
-    let resumed = b.until(NAME, &["running"]);
+    assert_eq!(b.must(&["resume", STEADY]).trim(), id);
+    let resumed = b.until(STEADY, &["running"]);
     assert_eq!((&resumed["pod"], &resumed["attempt"]), (&"pod-b".into(), &2.into()));
     let both = ["attempt 1 from the start", "stopped", "attempt 2 from {\"at\":7}"];
     until_logged(&b, &both);
     until_logged(&a, &both);
     go(&b);
-    assert_eq!(a.until(NAME, &["succeeded"])["pod"], "pod-b");
+    assert_eq!(a.until(STEADY, &["succeeded"])["pod"], "pod-b");
     let whole = [&both[..], &["finished"]].concat();
     until_logged(&a, &whole);
     until_logged(&b, &whole);
@@ -55,11 +53,11 @@ fn a_run_is_cancelled_from_another_pod_which_is_recorded() {
     let database = Database::new();
     let (a, b) = (pod("pod-a", database.uri()), pod("pod-b", database.uri()));
     stamp(&b);
-    a.launch(&[NAME]);
-    b.until(NAME, &["running"]);
+    a.launch(&[STEADY]);
+    b.until(STEADY, &["running"]);
     until_logged(&b, &["attempt 1 from the start"]);
-    b.must(&["cancel", NAME, "--operator", "grace", "--wait"]);
-    let run = a.run(NAME);
+    b.must(&["cancel", STEADY, "--operator", "grace", "--wait"]);
+    let run = a.run(STEADY);
     assert_eq!((&run["state"], &run["pod"]), (&"cancelled".into(), &"pod-a".into()));
     let wish = &run["events"][2];
     assert_eq!(
@@ -74,9 +72,9 @@ fn a_log_is_followed_from_another_pod_to_its_end() {
     let database = Database::new();
     let (a, b) = (pod("pod-a", database.uri()), pod("pod-b", database.uri()));
     stamp(&a);
-    a.launch(&[NAME]);
+    a.launch(&[STEADY]);
     until_logged(&b, &["attempt 1 from the start"]);
-    let follower = b.command(&["logs", NAME, "-f"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let follower = b.command(&["logs", STEADY, "-f"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     go(&a);
     let output = follower.wait_with_output().unwrap();
     assert!(output.status.success());
