@@ -9,8 +9,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mongodb::Client;
+use mongodb::error::{CommandError, ErrorKind};
 use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria};
+use mongodb::{Client, Namespace};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -109,7 +110,10 @@ impl Counter {
                 // The server stops counting by itself; the outer limit is for a server that does not answer at all.
                 match timeout(COUNT_WITHIN * 2, count.into_future()).await {
                     Ok(Ok(count)) => Ok(i64::try_from(count).unwrap_or(i64::MAX)),
-                    Ok(Err(error)) => Err(short(&error)),
+                    Ok(Err(error)) => Err(match &*error.kind {
+                        ErrorKind::Command(refusal) => refused(refusal, &collection.namespace()),
+                        _ => short(&error),
+                    }),
                     Err(_) => Err("the database did not answer in time".to_owned()),
                 }
             }
@@ -134,11 +138,27 @@ async fn connect(uri: &Secret) -> Result<Client, String> {
     Client::with_options(options).map_err(|error| short(&error))
 }
 
-/// The kind of an error without the server's response, which may hold data.
+/// Why the server does not count. Its own words repeat the whole command, or values that it met; only those on a mistake in the filter
+/// are passed on.
+fn refused(refusal: &CommandError, collection: &Namespace) -> String {
+    const BAD_VALUE: i32 = 2;
+    const FAILED_TO_PARSE: i32 = 9;
+    const UNAUTHORIZED: i32 = 13;
+    const MAX_TIME_EXPIRED: i32 = 50;
+    match refusal.code {
+        BAD_VALUE | FAILED_TO_PARSE => format!("{} ({})", refusal.message, refusal.code_name),
+        UNAUTHORIZED => format!("the database user lacks the privilege to read {collection}"),
+        MAX_TIME_EXPIRED => {
+            let limit = COUNT_WITHIN.as_secs();
+            format!("that took longer than {limit} s; an index on the fields of its filter may help")
+        }
+        code => format!("the server answered with error {code} ({})", refusal.code_name),
+    }
+}
+
+/// The kind of an error without its text, which may hold data.
 fn short(error: &mongodb::error::Error) -> String {
-    use mongodb::error::ErrorKind;
     match error.kind.as_ref() {
-        ErrorKind::Command(command) => format!("{} ({})", command.message, command.code_name),
         ErrorKind::ServerSelection { .. } => "the database cannot be reached".to_owned(),
         ErrorKind::Authentication { .. } => "the database refuses the credentials".to_owned(),
         ErrorKind::Io(error) => error.to_string(),

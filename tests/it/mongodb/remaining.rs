@@ -8,6 +8,7 @@ use super::{go, stamp};
 use crate::support::eventually;
 use crate::support::mongo::Database;
 use crate::support::scene::{PATIENCE, Scene};
+use crate::support::server::Server;
 
 const MANIFEST: &str = r#"
 description: Gives every old charge its currency
@@ -73,4 +74,21 @@ fn a_migration_that_needs_mongodb_is_refused_where_there_is_none() {
     assert_eq!(refused.status, 7, "{}", refused.stderr);
     assert!(refused.stderr.contains("MONGODB_URI"), "{}", refused.stderr);
     assert!(scene.json(&["runs", "--json"]).as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_may_not_be_counted_is_named_and_the_run_goes_on() {
+    let server = Server::start().await;
+    let manifest = MANIFEST.replace("collection:", "database: ledgers, collection:");
+    let scene = Scene::new().manifest(NAME, &manifest).variable("MONGODB_URI", server.writer());
+    stamp(&scene);
+    go(&scene);
+    scene.must(&["run", NAME, "--wait"]);
+    let run = scene.run(NAME);
+    assert_eq!(
+        run["warnings"],
+        serde_json::json!([
+            "what remains cannot be counted: the database user lacks the privilege to read ledgers.charges"
+        ])
+    );
 }
