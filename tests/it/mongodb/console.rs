@@ -40,3 +40,24 @@ async fn a_console_shows_what_it_last_knew_while_the_ledger_is_away_and_recovers
     terminal.type_keys("q");
     assert_eq!(terminal.ends_within(Duration::from_secs(5)), 0);
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_does_not_hold_the_console() {
+    let server = Server::start().await;
+    let scene = pod("pod-a", server.writer());
+    stamp(&scene);
+    let mut terminal = Terminal::console(&scene, &[]);
+    terminal.shows("● connected");
+    terminal.shows("1 pending");
+    server.freeze();
+    terminal.type_keys("?");
+    terminal.shows("Act on the selected migration");
+    terminal.type_keys("\x1b");
+    terminal.no_longer_shows("Act on the selected migration");
+    terminal.shows("ledger away, as of");
+    terminal.shows("1 pending");
+    server.thaw();
+    terminal.shows("● connected");
+    terminal.type_keys("q");
+    assert_eq!(terminal.ends_within(Duration::from_secs(5)), 0);
+}

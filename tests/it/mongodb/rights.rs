@@ -1,13 +1,16 @@
 //! What a database user may do, and that its password is seen nowhere.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use super::{go, pod, stamp};
-use crate::support::scene::{Ended, Scene};
+use super::{STEADY, go, pod, stamp};
+use crate::support::eventually;
+use crate::support::pty::Terminal;
+use crate::support::scene::{Ended, PATIENCE, Scene};
 use crate::support::server::{PASSWORD, Server};
-
-const NAME: &str = "20261101_steady";
 
 #[track_caller]
 fn without_password(ended: Ended) -> Ended {
@@ -21,22 +24,41 @@ async fn a_user_who_may_only_read_looks_at_everything_and_launches_nothing() {
     let (writer, reader) = (pod("pod-a", server.writer()), pod("pod-b", server.reader()));
     stamp(&writer);
     go(&writer);
-    writer.must(&["run", NAME, "--wait"]);
-    for looking in [&["list"][..], &["show", NAME], &["runs"], &["logs", NAME], &["list", "--json"]] {
+    writer.must(&["run", STEADY, "--wait"]);
+    for looking in [&["list"][..], &["show", STEADY], &["runs"], &["logs", STEADY], &["list", "--json"]] {
         for arguments in [looking.to_vec(), [&["--read-only"], looking].concat()] {
             let ended = without_password(reader.stopover(&arguments));
             assert_eq!(ended.status, 0, "{arguments:?}: {}", ended.stderr);
         }
     }
-    assert!(reader.must(&["logs", NAME, "--read-only"]).contains("finished"));
+    assert!(reader.must(&["logs", STEADY, "--read-only"]).contains("finished"));
 
-    let refused = without_password(reader.stopover(&["run", NAME, "--rerun"]));
+    let refused = without_password(reader.stopover(&["run", STEADY, "--rerun"]));
     assert_eq!(refused.status, 6, "{}", refused.stderr);
     assert!(refused.stderr.contains("lacks the privilege for createIndex on stopover_runs"), "{}", refused.stderr);
-    let refused = without_password(reader.stopover(&["run", NAME, "--rerun", "--read-only"]));
+    let refused = without_password(reader.stopover(&["run", STEADY, "--rerun", "--read-only"]));
     assert_eq!(refused.status, 7, "{}", refused.stderr);
     without_password(reader.stopover(&["doctor"]));
     assert_eq!(writer.json(&["runs", "--json"]).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_console_of_a_user_who_may_only_read_says_so_when_asked_to_act() {
+    let server = Server::start().await;
+    stamp(&pod("pod-a", server.writer()));
+    let reader = pod("pod-b", server.reader());
+    let mut terminal = Terminal::console(&reader, &[]);
+    terminal.shows("1 pending");
+    terminal.type_keys("r");
+    terminal.shows("Run 20261101_steady");
+    terminal.type_keys("\r");
+    terminal.shows("the privilege for createIndex on stopover_runs");
+    terminal.shows("● connected");
+    assert!(!terminal.text().contains(PASSWORD), "{}", terminal.text());
+    terminal.type_keys("\x03");
+    terminal.no_longer_shows("the privilege for");
+    terminal.type_keys("q");
+    terminal.ends_within(Duration::from_secs(5));
 }
 
 #[tokio::test]
@@ -49,11 +71,14 @@ async fn a_password_is_neither_in_a_log_nor_in_the_ledger_nor_in_a_process_list(
         )
         .variable("MONGODB_URI", server.writer());
     stamp(&scene);
-    let mut launch =
-        scene.command(&["run", "20261101_tells", "--wait"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let run = scene.until("20261101_tells", &["running"]);
-    let seen = command_lines();
-    assert!(seen.iter().any(|line| line.contains(run["id"].as_str().unwrap())), "the worker is among them: {seen:?}");
+    let mut launch = scene.command(&["run", "20261101_tells", "--wait"]).stdout(Stdio::null()).spawn().unwrap();
+    // All the while, so that the short-lived helper of the launch may be seen, too.
+    let mut seen = BTreeSet::new();
+    eventually("a worker runs the program", PATIENCE, || {
+        seen.extend(command_lines());
+        let parts = [" worker ", " guard", "20261101_tells.sh"];
+        parts.iter().all(|part| seen.iter().any(|line| line.contains(part))).then_some(())
+    });
     assert!(!seen.iter().any(|line| line.contains(PASSWORD)), "{seen:?}");
     go(&scene);
     assert_eq!(launch.wait().unwrap().code(), Some(1));

@@ -70,7 +70,8 @@ impl Server {
         for name in database.list_collection_names().await.unwrap() {
             let mut cursor = database.collection::<Document>(&name).find(doc! {}).await.unwrap();
             while cursor.advance().await.unwrap() {
-                contents.push_str(&format!("{name}: {}\n", cursor.deserialize_current().unwrap()));
+                contents.push_str(&cursor.deserialize_current().unwrap().to_string());
+                contents.push('\n');
             }
         }
         contents
