@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::support::eventually_async;
-use crate::support::server::{PASSWORD, Server};
+use crate::support::server::{SECRET, Server};
 
 fn address(uri: &str) -> LedgerAddress {
     LedgerAddress::parse(uri).unwrap()
@@ -31,7 +31,7 @@ async fn a_user_who_may_only_read_reads_and_is_told_what_it_lacks_to_write() {
     for error in [refusal, wrong] {
         let text = format!("{error} {error:?}");
         assert!(text.contains("mongodb://reader:***@127.0.0.1"), "{text}");
-        assert!(!text.contains(PASSWORD) && !text.contains("wr0ng"), "{text}");
+        assert!(!text.contains(SECRET) && !text.contains("wr0ng"), "{text}");
     }
 }
 
@@ -45,7 +45,7 @@ async fn a_server_that_is_away_is_reported_within_seconds_and_found_again() {
     let error = reader.histories().await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    assert!(!error.to_string().contains(PASSWORD), "{error}");
+    assert!(!error.to_string().contains(SECRET), "{error}");
 
     server.start_again();
     eventually_async("the same reader works again", Duration::from_secs(30), async || reader.histories().await.ok())

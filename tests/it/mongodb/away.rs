@@ -13,7 +13,7 @@ use stopover::process::ProcessIdentity;
 use super::{STEADY, go, pod, stamp};
 use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
-use crate::support::server::{PASSWORD, Server};
+use crate::support::server::{SECRET, Server};
 
 /// Short enough to wait for its end.
 const LEASE: &str = "4s";
@@ -104,7 +104,7 @@ async fn a_run_is_stopped_before_its_lease_ends_and_resumed_when_the_ledger_is_b
     let stopped: DateTime<Utc> = last_word[..24].parse().unwrap();
     assert!(stopped < lease_ended, "stopped at {stopped}, its lease ended at {lease_ended}");
     assert!(log.contains("the ledger cannot be reached, and the right to run will end"), "{log}");
-    assert!(!log.contains(PASSWORD), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
 
     server.start_again();
     let run = scene.until(STEADY, &["interrupted"]);
@@ -176,7 +176,7 @@ async fn who_waits_for_a_run_is_told_once_that_the_ledger_is_away() {
     server.kill();
     let mut words = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
     let first = words.find(|line| line.starts_with("waiting: ")).unwrap();
-    assert!(first.contains("cannot be reached") && !first.contains(PASSWORD), "{first}");
+    assert!(first.contains("cannot be reached") && !first.contains(SECRET), "{first}");
     // Long enough for it to look again, which takes 5 s.
     std::thread::sleep(Duration::from_secs(7));
     server.start_again();
@@ -196,7 +196,7 @@ async fn a_command_on_a_server_that_does_not_answer_ends_and_says_so() {
         let start = Instant::now();
         let ended = scene.stopover(arguments);
         assert_eq!(ended.status, 6, "{ended:?}");
-        assert!(ended.stderr.contains("***@127.0.0.1") && !ended.stderr.contains(PASSWORD), "{ended:?}");
+        assert!(ended.stderr.contains("***@127.0.0.1") && !ended.stderr.contains(SECRET), "{ended:?}");
         assert!(start.elapsed() < Duration::from_secs(15), "{arguments:?} took {:?}", start.elapsed());
     }
     server.thaw();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{go, pod, stamp};
 use crate::support::pty::Terminal;
-use crate::support::server::{PASSWORD, Server};
+use crate::support::server::{SECRET, Server};
 
 #[tokio::test]
 async fn a_console_shows_what_it_last_knew_while_the_ledger_is_away_and_recovers_by_itself() {
@@ -28,7 +28,7 @@ async fn a_console_shows_what_it_last_knew_while_the_ledger_is_away_and_recovers
         "{}",
         terminal.text()
     );
-    assert!(!terminal.text().contains(PASSWORD), "{}", terminal.text());
+    assert!(!terminal.text().contains(SECRET), "{}", terminal.text());
     go(&scene);
     // The log is a file in this pod: it goes on without the ledger.
     terminal.shows("finished");

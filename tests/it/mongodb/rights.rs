@@ -10,11 +10,19 @@ use super::{STEADY, go, pod, stamp};
 use crate::support::eventually;
 use crate::support::pty::Terminal;
 use crate::support::scene::{Ended, PATIENCE, Scene};
-use crate::support::server::{PASSWORD, Server};
+use crate::support::server::{SECRET, Server};
+
+/// Tells the password as it stands in the connection string, and as it is.
+const TELLS: &str = r#"
+echo "connecting to $MONGODB_URI"
+echo "as writer, $(echo "$MONGODB_URI" | sed 's/.*writer:\(.*\)@127.*/\1/; s/%40/@/')"
+until [ -e ../go ]; do sleep 0.05; done
+exit 9
+"#;
 
 #[track_caller]
 fn without_password(ended: Ended) -> Ended {
-    assert!(!ended.stdout.contains(PASSWORD) && !ended.stderr.contains(PASSWORD), "{ended:?}");
+    assert!(!ended.stdout.contains(SECRET) && !ended.stderr.contains(SECRET), "{ended:?}");
     ended
 }
 
@@ -54,7 +62,7 @@ async fn a_console_of_a_user_who_may_only_read_says_so_when_asked_to_act() {
     terminal.type_keys("\r");
     terminal.shows("the privilege for createIndex on stopover_runs");
     terminal.shows("● connected");
-    assert!(!terminal.text().contains(PASSWORD), "{}", terminal.text());
+    assert!(!terminal.text().contains(SECRET), "{}", terminal.text());
     terminal.type_keys("\x03");
     terminal.no_longer_shows("the privilege for");
     terminal.type_keys("q");
@@ -64,12 +72,7 @@ async fn a_console_of_a_user_who_may_only_read_says_so_when_asked_to_act() {
 #[tokio::test]
 async fn a_password_is_neither_in_a_log_nor_in_the_ledger_nor_in_a_process_list() {
     let server = Server::start().await;
-    let scene = Scene::new()
-        .script(
-            "20261101_tells",
-            "echo \"connecting to $MONGODB_URI\"; until [ -e ../go ]; do sleep 0.05; done; exit 9",
-        )
-        .variable("MONGODB_URI", server.writer());
+    let scene = Scene::new().script("20261101_tells", TELLS).variable("MONGODB_URI", server.writer());
     stamp(&scene);
     let mut launch = scene.command(&["run", "20261101_tells", "--wait"]).stdout(Stdio::null()).spawn().unwrap();
     // All the while, so that the short-lived helper of the launch may be seen, too.
@@ -79,16 +82,17 @@ async fn a_password_is_neither_in_a_log_nor_in_the_ledger_nor_in_a_process_list(
         let parts = [" worker ", " guard", "20261101_tells.sh"];
         parts.iter().all(|part| seen.iter().any(|line| line.contains(part))).then_some(())
     });
-    assert!(!seen.iter().any(|line| line.contains(PASSWORD)), "{seen:?}");
+    assert!(!seen.iter().any(|line| line.contains(SECRET)), "{seen:?}");
     go(&scene);
     assert_eq!(launch.wait().unwrap().code(), Some(1));
     scene.until("20261101_tells", &["failed"]);
     let log = without_password(scene.stopover(&["logs", "20261101_tells", "--raw"]));
     assert!(log.stdout.contains("connecting to mongodb://writer:***@127.0.0.1"), "{log:?}");
+    assert!(log.stdout.contains("as writer, ***\n"), "{log:?}");
     without_password(scene.stopover(&["show", "20261101_tells", "--json"]));
     without_password(scene.stopover(&["doctor"]));
-    assert!(!server.contents().await.contains(PASSWORD));
-    assert_eq!(files_with(scene.path(), PASSWORD.as_bytes()), Vec::<String>::new());
+    assert!(!server.contents().await.contains(SECRET));
+    assert_eq!(files_with(scene.path(), SECRET.as_bytes()), Vec::<String>::new());
 }
 
 /// The command line of every process that can be seen.

@@ -12,10 +12,13 @@ use tempfile::TempDir;
 use super::eventually_async;
 use super::mongo::mongod;
 
-/// The password of [`Server::writer`] and [`Server::reader`].
-pub const PASSWORD: &str = "s3cret-of-mongo";
+/// What every password here begins with, as it is and as it stands in a connection string: nothing may ever show it.
+pub const SECRET: &str = "passw0rd";
 
-const ADMIN: &str = "admin:adm1n-s3cret";
+const PASSWORD: &str = "passw0rd@mongo";
+const PASSWORD_IN_URI: &str = "passw0rd%40mongo";
+
+const ADMIN: &str = "admin:passw0rd-of-admin";
 const DATABASE: &str = "payments";
 
 /// A standalone server; killed when it is dropped.
@@ -50,12 +53,12 @@ impl Server {
 
     /// A connection string for who may do everything in the database.
     pub fn writer(&self) -> String {
-        self.uri(&format!("writer:{PASSWORD}"))
+        self.uri(&format!("writer:{PASSWORD_IN_URI}"))
     }
 
     /// A connection string for who may only read.
     pub fn reader(&self) -> String {
-        self.uri(&format!("reader:{PASSWORD}"))
+        self.uri(&format!("reader:{PASSWORD_IN_URI}"))
     }
 
     /// A connection string for `name:password`.
