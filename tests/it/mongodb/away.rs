@@ -57,10 +57,10 @@ async fn a_run_outlasts_a_ledger_that_is_away_for_less_than_its_lease_and_loses_
     a.launch(&[NAME]);
     let run = a.until(NAME, &["running"]);
     until_counted(&a, &run, 10);
-    let seen_by_follower = b.path().join("followed");
-    let file = fs::File::create(&seen_by_follower).unwrap();
+    let seen_there = b.path().join("seen");
+    let file = fs::File::create(&seen_there).unwrap();
     let mut follower = b.command(&["logs", NAME, "-f"]).stdout(file).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the follower follows", PATIENCE, || (fs::metadata(&seen_by_follower).unwrap().len() > 0).then_some(()));
+    eventually("the follower follows", PATIENCE, || (fs::metadata(&seen_there).unwrap().len() > 0).then_some(()));
     server.freeze();
     until_counted(&a, &run, 100);
     server.thaw();
@@ -81,8 +81,8 @@ async fn a_run_outlasts_a_ledger_that_is_away_for_less_than_its_lease_and_loses_
     assert_eq!(printed, expected);
     eventually("the archive has every line, too", PATIENCE, || (b.must(&["logs", NAME]) == file).then_some(()));
     assert!(follower.wait().unwrap().success());
-    let followed = fs::read_to_string(&seen_by_follower).unwrap();
-    assert!(file.starts_with(&followed) && followed.contains("counted to"), "{followed}");
+    let seen = fs::read_to_string(&seen_there).unwrap();
+    assert!(file.starts_with(&seen) && seen.contains("counted to"), "{seen}");
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn who_waits_for_a_run_is_told_once_that_the_ledger_is_away() {
     let mut waiting = waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let run = scene.until(STEADY, &["running"]);
     until_in_file(&scene, &run, "attempt 1");
-    server.kill();
+    server.stop();
     let mut words = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
     let first = words.find(|line| line.starts_with("waiting: ")).unwrap();
     assert!(first.contains("cannot be reached") && !first.contains(SECRET), "{first}");

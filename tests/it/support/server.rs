@@ -90,13 +90,19 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
+    /// Shuts the server down as an administrator does: it says good-bye.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        self.process.wait().unwrap();
+    }
+
     /// Kills the server; what it has confirmed stays in its files.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts the killed server again where it was.
+    /// Starts the server again where it was.
     pub fn start_again(&mut self) {
         self.process = serve(&self.directory, self.port);
     }
