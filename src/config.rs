@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::{Project, Settings};
@@ -213,7 +214,7 @@ impl Config {
             database,
             environment,
             mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
-            actor: Actor { operator, place: Place::current() },
+            actor: Actor { operator, place: Arc::new(Place::current()) },
             read_only,
             lease: duration("STOPOVER_LEASE")?.or(lease).unwrap_or(Self::DEFAULT_LEASE).max(Self::MINIMUM_LEASE),
             grace: duration("STOPOVER_GRACE")?.or(grace).unwrap_or(Self::DEFAULT_GRACE),
