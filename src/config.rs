@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,17 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Makes sure that logs can be written: the directory is there, for this user alone, and takes files.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn prepare(&self) -> std::io::Result<()> {
+        let logs = self.0.join("runs");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs)?;
+        rustix::fs::access(&logs, rustix::fs::Access::WRITE_OK)?;
+        Ok(())
     }
 
     /// The log file of a run, over all its attempts in this pod.
