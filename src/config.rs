@@ -2,7 +2,9 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::{Project, Settings};
@@ -95,6 +97,17 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Makes sure that logs can be written: the directory is there, for this user alone, and takes files.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn prepare(&self) -> std::io::Result<()> {
+        let logs = self.0.join("runs");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs)?;
+        rustix::fs::access(&logs, rustix::fs::Access::WRITE_OK)?;
+        Ok(())
     }
 
     /// The log file of a run, over all its attempts in this pod.
@@ -213,7 +226,7 @@ impl Config {
             database,
             environment,
             mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
-            actor: Actor { operator, place: Place::current() },
+            actor: Actor { operator, place: Arc::new(Place::current()) },
             read_only,
             lease: duration("STOPOVER_LEASE")?.or(lease).unwrap_or(Self::DEFAULT_LEASE).max(Self::MINIMUM_LEASE),
             grace: duration("STOPOVER_GRACE")?.or(grace).unwrap_or(Self::DEFAULT_GRACE),

@@ -1,6 +1,9 @@
 //! Where this process is, in the words of Kubernetes: what every record says about who acted from where.
 
-use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The pod (or machine) and image a process lives in.
 ///
@@ -44,5 +47,66 @@ pub struct Actor {
     /// The claimed name.
     pub operator: String,
     /// Where the action was made.
-    pub place: Place,
+    #[serde(with = "shared")]
+    pub place: Arc<Place>,
+}
+
+/// Reading a place as one of the few there are: a ledger holds many thousand runs, made in a handful of pods, and a console holds
+/// the latest of every migration.
+pub(crate) mod shared {
+    use super::{Arc, Deserialize, Deserializer, Place, RefCell, Serialize, Serializer};
+
+    /// More places than this at a time are not worth looking through.
+    const KEPT: usize = 16;
+
+    thread_local! {
+        /// The places met last, the latest at the end.
+        static MET: RefCell<Vec<Arc<Place>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(crate) fn serialize<S: Serializer>(place: &Arc<Place>, serializer: S) -> Result<S::Ok, S::Error> {
+        Place::serialize(place, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Place>, D::Error> {
+        let place = Place::deserialize(deserializer)?;
+        MET.with_borrow_mut(|met| {
+            if let Some(known) = met.iter().find(|known| ***known == place) {
+                return Ok(Arc::clone(known));
+            }
+            if met.len() == KEPT {
+                met.remove(0);
+            }
+            let place = Arc::new(place);
+            met.push(Arc::clone(&place));
+            Ok(place)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_place_read_twice_is_kept_once() {
+        let actor = Actor { operator: "ada".to_owned(), place: Arc::new(Place::current()) };
+        let text = serde_json::to_string(&actor).unwrap();
+        let read = || serde_json::from_str::<Actor>(&text).unwrap();
+        let (first, second) = (read(), read());
+        assert_eq!(first, actor);
+        assert!(Arc::ptr_eq(&first.place, &second.place));
+    }
+
+    #[test]
+    fn many_places_are_read_as_what_they_are() {
+        for pod in 0..40 {
+            let actor = Actor {
+                operator: "ada".to_owned(),
+                place: Arc::new(Place { pod: format!("pod-{pod}"), ..Place::current() }),
+            };
+            let text = serde_json::to_string(&actor).unwrap();
+            assert_eq!(serde_json::from_str::<Actor>(&text).unwrap(), actor);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::command::{self, local_files};
@@ -127,6 +127,8 @@ struct Context<'a> {
     broken_commands: BTreeMap<(u32, u32), Problem>,
     /// The checksums of files that manifests name; many may name the same runner.
     checksums: Mutex<HashMap<PathBuf, Checksum>>,
+    /// The directories that commands run in: few, and shared by many.
+    directories: Mutex<HashSet<Arc<Path>>>,
 }
 
 impl<'a> Context<'a> {
@@ -139,7 +141,20 @@ impl<'a> Context<'a> {
                 .filter_map(|(at, words)| Some((at, command::check(source, words, root)?)))
                 .collect(),
             checksums: Mutex::default(),
+            directories: Mutex::default(),
         }
+    }
+
+    /// The directory of a file.
+    fn directory_of(&self, file: &Path) -> Arc<Path> {
+        let directory = file.parent().unwrap_or(Path::new("/"));
+        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = directories.get(directory) {
+            return Arc::clone(known);
+        }
+        let new: Arc<Path> = directory.into();
+        directories.insert(Arc::clone(&new));
+        new
     }
 
     /// The checksum of a file that the manifest `file` names.
@@ -183,7 +198,7 @@ fn read(context: &Context<'_>, candidate: &Candidate<'_>) -> Found {
     found.outcome = match &candidate.pattern.command {
         Some(words) => adopt(context, candidate, &file, words),
         None if is_manifest => read_manifest(context, candidate, &file, &mut found),
-        None => read_executable(candidate, &file),
+        None => read_executable(context, candidate, &file),
     };
     found
 }
@@ -215,7 +230,11 @@ fn checksum(path: &Path, file: &Path) -> Result<Checksum, Problem> {
     })
 }
 
-fn read_executable(candidate: &Candidate<'_>, file: &Path) -> Result<Box<Migration>, Vec<Problem>> {
+fn read_executable(
+    context: &Context<'_>,
+    candidate: &Candidate<'_>,
+    file: &Path,
+) -> Result<Box<Migration>, Vec<Problem>> {
     let checksum = checksum(&candidate.path, file).map_err(|problem| vec![problem])?;
     if let Some((first_line, message, remedy)) = command::executable(&candidate.path, &file.to_string_lossy()) {
         return Err(vec![match first_line {
@@ -223,11 +242,8 @@ fn read_executable(candidate: &Candidate<'_>, file: &Path) -> Result<Box<Migrati
             None => Problem::of_file(file, message, remedy),
         }]);
     }
-    let command = CommandTemplate {
-        argv: vec!["{file}".to_owned()],
-        directory: candidate.path.parent().unwrap_or(Path::new("/")).to_owned(),
-        file: candidate.path.clone(),
-    };
+    let directory = context.directory_of(&candidate.path);
+    let command = CommandTemplate::new(vec!["{file}".to_owned()], directory, &candidate.path);
     Ok(bare(candidate, file, checksum, command))
 }
 
@@ -241,11 +257,8 @@ fn adopt(
     if let Some(problem) = context.broken_commands.get(&candidate.pattern.at) {
         return Err(vec![problem.clone()]);
     }
-    let command = CommandTemplate {
-        argv: command::argv(words, context.root),
-        directory: context.root.to_owned(),
-        file: candidate.path.clone(),
-    };
+    let argv = command::argv(words, context.root);
+    let command = CommandTemplate::new(argv, context.root.into(), &candidate.path);
     Ok(bare(candidate, file, checksum, command))
 }
 
@@ -258,11 +271,9 @@ fn read_manifest(
     let text = read_text(&candidate.path, file).map_err(|problem| vec![problem])?;
     let (manifest, mut problems) = manifest::parse(file, &text);
     let directory = candidate.path.parent().unwrap_or(Path::new("/"));
-    let template = |words: &[Word]| CommandTemplate {
-        argv: command::argv(words, directory),
-        directory: directory.to_owned(),
-        file: candidate.path.clone(),
-    };
+    let shared = context.directory_of(&candidate.path);
+    let template =
+        |words: &[Word]| CommandTemplate::new(command::argv(words, directory), Arc::clone(&shared), &candidate.path);
     let source = Source { file, text: &text };
     problems.extend(command::check(source, &manifest.command, directory));
     if let Some(manifest::Remaining::Command(words)) = &manifest.remaining {

@@ -19,7 +19,8 @@ pub mod scaffold;
 mod walk;
 mod yaml;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -169,16 +170,23 @@ pub struct CommandTemplate {
     /// Program and arguments; never empty.
     pub argv: Vec<String>,
     /// The absolute directory it runs in: the one of the file that declares the command (of the program itself, for an executable).
-    pub directory: PathBuf,
-    /// The absolute path that `{file}` stands for.
-    pub file: PathBuf,
+    pub directory: Arc<Path>,
+    /// The absolute path that `{file}` stands for; kept only where the command has it.
+    pub file: Option<Box<Path>>,
 }
 
 impl CommandTemplate {
+    /// A command that runs in `directory` on behalf of `file`, both absolute.
+    #[must_use]
+    pub fn new(argv: Vec<String>, directory: Arc<Path>, file: &Path) -> Self {
+        let names_file = argv.iter().any(|argument| argument.contains("{file}"));
+        Self { argv, directory, file: names_file.then(|| file.into()) }
+    }
+
     /// The arguments with every placeholder filled in: `{name}` the migration, `{rerun}` `true` or `false`, `{file}` the migration's file.
     #[must_use]
     pub fn render(&self, name: &MigrationId, rerun: bool) -> Vec<String> {
-        let file = self.file.to_string_lossy();
+        let file = self.file.as_deref().unwrap_or(Path::new("")).to_string_lossy();
         let fill_in = |argument: &String| {
             argument
                 .replace("{name}", name.as_str())

@@ -13,7 +13,7 @@ pub struct Args {
     /// A run's id or its last digits, or a migration's name for its latest run
     #[arg(value_name = "RUN|NAME")]
     run: String,
-    /// Wait until the run stands still
+    /// Wait until the run stands still; fails when it does so in another way than asked for
     #[arg(long)]
     wait: bool,
 }
@@ -34,7 +34,14 @@ pub async fn run(context: &Context, kind: WishKind, args: Args) -> Result<Exit> 
     }
     if args.wait {
         let settled = super::run::settle(&*ledger, found.id).await?;
-        println!("run {} is {}", settled.value.id, settled.value.standing(settled.now));
+        let standing = settled.value.standing(settled.now);
+        println!("run {} is {standing}", settled.value.id);
+        let wanted = match kind {
+            WishKind::Pause => Standing::Paused,
+            WishKind::Cancel => Standing::Cancelled,
+        };
+        // It may have come to its end before it could stop.
+        return Ok(if standing == wanted { Exit::Fine } else { Exit::Failed });
     }
     Ok(Exit::Fine)
 }

@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     );
     if passport.environment != environment || passport.protected != args.protected {
         return Err(UserError::Refused(
-            "it was stamped before, and differently; `--restamp` replaces the stamp".to_owned(),
+            "this ledger was stamped before, and differently; `--restamp` replaces the stamp".to_owned(),
         )
         .into());
     }

@@ -46,7 +46,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     for problem in &catalog.problems {
         eprintln!("warning: {problem}");
     }
-    Ok(Exit::Fine)
+    // A list without any catalog tells nothing about what is pending: a script must notice.
+    let is_blind = catalog.entries.is_empty() && !catalog.problems.is_empty();
+    Ok(if is_blind { Exit::Failed } else { Exit::Fine })
 }
 
 fn wanted(words: &[String]) -> Result<Vec<MigrationState>> {
@@ -78,6 +80,10 @@ fn row(view: &MigrationView<'_>, histories: &Histories, now: Timestamp) -> [Stri
 fn note(view: &MigrationView<'_>, run: Option<&Run>) -> String {
     if let Some(problem) = view.problems.first() {
         return problem.message.to_owned();
+    }
+    let left = run.and_then(|run| run.progress.remaining.as_ref()).map_or(0, |remaining| remaining.count);
+    if view.state.is_applied() && left > 0 {
+        return format!("succeeded, yet {left} remain");
     }
     run.and_then(|run| run.reason().or_else(|| run.progress.message.clone())).unwrap_or_default()
 }

@@ -19,6 +19,7 @@ mod paint;
 mod resume;
 mod run;
 mod runs;
+mod secrets;
 mod show;
 mod table;
 mod worker;

@@ -13,7 +13,7 @@ pub struct Args {
     /// A run's id or its last digits, or a migration's name for its latest run
     #[arg(value_name = "RUN|NAME")]
     run: String,
-    /// Secret params again: the ledger does not keep them
+    /// Secret params again (the ledger does not keep them), as KEY=@FILE, or in the variable `STOPOVER_PARAM_KEY`
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parse_param)]
     params: Vec<(String, String)>,
     /// Continue although the migration's file has changed since the launch; recorded with the run
@@ -32,7 +32,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let catalog = context.catalog();
     let passport = launch::check_environment(&*ledger, &context.config).await?;
     confirm(&passport, &found.migration, &args.confirm)?;
-    let request = ResumeRequest { params: args.params, accept_changed: args.changed };
+    let secret = found.launch.params.iter().filter(|param| param.secret).map(|param| param.name.as_str());
+    let params = super::secrets::complete(args.params, secret)?;
+    let request = ResumeRequest { params, accept_changed: args.changed };
     let run = launch::resume(&*ledger, &context.config, &catalog, &found, &request).await?;
     announce(&run)?;
     args.after.finish(context, ledger, &run).await

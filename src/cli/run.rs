@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use color_eyre::Result;
 
-use crate::catalog::{Entry, MigrationId};
+use crate::catalog::{Entry, MigrationId, ParamSpec};
 use crate::launch::{self, Request};
 use crate::ledger::{LedgerError, LedgerReader, LedgerWriter, Passport, Run, RunId, RunState, Seen, Standing};
 
@@ -25,7 +25,7 @@ pub struct Args {
     /// Run it although what it requires is not applied; recorded with the run
     #[arg(long)]
     force: bool,
-    /// A param of the manifest
+    /// A param of the manifest; a secret one is better given as KEY=@FILE, or in the variable STOPOVER_PARAM_KEY
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parse_param)]
     params: Vec<(String, String)>,
     #[command(flatten)]
@@ -68,12 +68,14 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let catalog = context.catalog();
     let ledger = context.writer().await?;
     let passport = launch::check_environment(&*ledger, &context.config).await?;
-    let requires: &[MigrationId] = match catalog.entry(&id) {
-        Some(Entry::Ready(migration)) => &migration.requires,
-        _ => &[],
+    let (requires, params): (&[MigrationId], &[ParamSpec]) = match catalog.entry(&id) {
+        Some(Entry::Ready(migration)) => (&migration.requires, &migration.params),
+        _ => (&[], &[]),
     };
+    let secret = params.iter().filter(|param| param.secret).map(|param| param.name.as_str());
+    let params = super::secrets::complete(args.params, secret)?;
     let seen = histories_of(&*ledger, std::iter::once(&id).chain(requires)).await?;
-    let request = Request { migration: id.clone(), rerun: args.rerun, force: args.force, params: args.params };
+    let request = Request { migration: id.clone(), rerun: args.rerun, force: args.force, params };
     let plan = launch::plan(&catalog, &seen.value, seen.now, &context.config, &request)?;
     confirm(&passport, &id, &args.confirm)?;
     let run = launch::launch(&*ledger, &context.config, plan).await?;
@@ -181,6 +183,9 @@ fn report(settled: &Seen<Run>) -> Exit {
         for line in &failure.last_lines {
             eprintln!("  | {line}");
         }
+    }
+    for warning in &run.progress.warnings {
+        eprintln!("warning: {warning}");
     }
     if standing.is_resumable() {
         eprintln!("`stopover resume {}` continues it", run.id.short());

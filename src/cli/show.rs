@@ -86,7 +86,12 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         describe_run(&mut text, run, events, now)?;
     }
     if runs.is_empty() {
-        writeln!(text, "\nnever run; `stopover run {id}` launches it")?;
+        let next = if matches!(entry, Some(Entry::Ready(_))) {
+            format!("; `stopover run {id}` launches it")
+        } else {
+            String::new()
+        };
+        writeln!(text, "\nnever run{next}")?;
     }
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Exit::Fine)
@@ -100,7 +105,7 @@ fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Re
     line("tags", &migration.tags.join(", "))?;
     line("file", &migration.file.display().to_string())?;
     line("checksum", migration.checksum.as_str())?;
-    line("runs", &command_line(&migration.work))?;
+    line("command", &command_line(&migration.work))?;
     line("requires", &requires.join(", "))?;
     line("needs", if migration.needs_mongodb { "mongodb" } else { "" })?;
     line("timeout", &migration.timeout.map(crate::time::short_duration).unwrap_or_default())?;

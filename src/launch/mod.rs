@@ -29,6 +29,14 @@ pub enum LaunchError {
     /// The ledger refused or was away.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// There is nowhere to keep the run's log.
+    #[error("{} cannot be written to ({source}), and a run would have no log; set STOPOVER_STATE_DIR to a directory that can", .path.display())]
+    StateDir {
+        /// The state directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The run is recorded, but its worker could not be started.
     #[error(
         "run {run} is recorded, but its worker could not be started: {source}; `stopover resume {run}` tries again"
@@ -59,12 +67,19 @@ pub async fn check_environment(ledger: &dyn LedgerWriter, config: &Config) -> Re
     Ok(passport.expect("checked above"))
 }
 
+/// A worker copes with a disk that fills up, but a run is not begun where it can leave no trace.
+fn check_state_dir(config: &Config) -> Result<(), LaunchError> {
+    let path = config.state_dir.path();
+    config.state_dir.prepare().map_err(|source| LaunchError::StateDir { path: path.to_owned(), source })
+}
+
 /// Records the planned run and starts its worker. When this returns, the run is in the ledger and its worker is on its own.
 ///
 /// # Errors
 /// See [`LaunchError`]; only [`LaunchError::Detach`] leaves a run behind.
 pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
+    check_state_dir(config)?;
     let secrets = plan.secrets();
     let params = plan
         .params
@@ -115,6 +130,7 @@ pub async fn resume(
     request: &ResumeRequest,
 ) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
+    check_state_dir(config)?;
     let Resumption { secrets, content } = plan::resumption(catalog, run, &request.params, request.accept_changed)?;
     let action = Action::Resume { by: config.actor.clone(), lease: CLAIM_WITHIN, content };
     let run = match ledger.act(run.id, action).await? {

@@ -63,12 +63,13 @@ pub enum PlanRefusal {
     },
     /// It is applied.
     #[error(
-        "{migration} is {state} already (at {at} by {operator}, run {run}); `stopover run {migration} --rerun` runs it again from the start"
+        "{migration} is applied already (at {at} by {operator}, run {run}){}; `stopover run {migration} --rerun` runs it again from the start",
+        changed_since(*.state)
     )]
     AlreadyApplied {
         /// Which.
         migration: MigrationId,
-        /// `applied` or `changed`.
+        /// How it stands now: a rerun since may have failed.
         state: MigrationState,
         /// When.
         at: Timestamp,
@@ -151,6 +152,10 @@ pub enum PlanRefusal {
         /// What is wrong.
         error: ParamError,
     },
+}
+
+fn changed_since(state: MigrationState) -> &'static str {
+    if state == MigrationState::Changed { ", and its file has changed since" } else { "" }
 }
 
 fn list(missing: &[(MigrationId, MigrationState)]) -> String {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -182,7 +183,8 @@ impl Lease {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     /// Pod and image it runs in.
-    pub place: Place,
+    #[serde(with = "crate::place::shared")]
+    pub place: Arc<Place>,
     /// The process, as its own pod sees it.
     pub process: ProcessIdentity,
 }

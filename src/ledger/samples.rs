@@ -25,11 +25,11 @@ pub(super) fn place(pod: &str) -> Place {
 }
 
 pub(super) fn actor(operator: &str) -> Actor {
-    Actor { operator: operator.to_owned(), place: place("console-1") }
+    Actor { operator: operator.to_owned(), place: place("console-1").into() }
 }
 
 pub(super) fn worker(pid: i32) -> Worker {
-    Worker { place: place("worker-1"), process: ProcessIdentity { pid, start_ticks: 1 } }
+    Worker { place: place("worker-1").into(), process: ProcessIdentity { pid, start_ticks: 1 } }
 }
 
 pub(super) fn checksum(digit: char) -> Checksum {

@@ -99,7 +99,7 @@ grace: 20s
 
     let rendered = |name: &str| {
         let Work::Executable(template) = &ready(&catalog, name).work;
-        (template.render(&id(name), true), template.directory.clone())
+        (template.render(&id(name), true), template.directory.to_path_buf())
     };
     let shell = house.path("migrations/20261101_charges.sh").to_string_lossy().into_owned();
     assert_eq!(rendered("20261101_charges"), (vec![shell], house.path("migrations")));

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::scene::Scene;
+use crate::support::eventually;
+use crate::support::scene::{PATIENCE, Scene};
 
 /// A program that runs until it is asked to stop, with a checkpoint, and then until it is resumed.
 const ENDLESS: &str = r#"
@@ -272,6 +273,70 @@ fn params_reach_the_program_and_secret_ones_nothing_else() {
     let run = scene.run("20260101_params");
     assert_eq!((&run["params"]["region"], &run["params"]["token"]), (&"MX".into(), &"***".into()));
     assert!(!contains(&scene.state(), b"hush-hush"), "the secret is in the state directory");
+}
+
+#[test]
+fn a_secret_param_comes_from_the_environment_or_a_file_and_a_plain_one_is_warned_of() {
+    let manifest = "command: [sh, -c, 'echo ${#STOPOVER_PARAM_TOKEN} letters']\nparams:\n  token: { secret: true, required: true }\n";
+    let scene = Scene::new().manifest("20260101_token", manifest);
+    let plain = scene.stopover(&["run", "20260101_token", "--param", "token=abcde", "--wait"]);
+    assert_eq!(plain.status, 0, "{}", plain.stderr);
+    assert!(plain.stderr.contains("STOPOVER_PARAM_TOKEN") && !plain.stderr.contains("abcde"), "{}", plain.stderr);
+
+    let file = scene.path().join("token");
+    fs::write(&file, "sevenly\n").unwrap();
+    let from_file = format!("token=@{}", file.display());
+    let quiet = scene.stopover(&["run", "20260101_token", "--rerun", "--param", &from_file, "--wait"]);
+    assert!(quiet.status == 0 && !quiet.stderr.contains("warning: the value"), "{}", quiet.stderr);
+    assert!(scene.must(&["logs", "20260101_token"]).contains("7 letters"));
+
+    let scene = scene.variable("STOPOVER_PARAM_TOKEN", "three");
+    scene.must(&["run", "20260101_token", "--rerun", "--wait"]);
+    assert!(scene.must(&["logs", "20260101_token"]).contains("5 letters"));
+}
+
+#[test]
+fn a_run_is_not_launched_where_it_could_leave_no_log() {
+    let scene = Scene::new().script("20260101_good", "exit 0");
+    let ledger = format!("sqlite:{}", scene.path().join("elsewhere.db").display());
+    fs::write(scene.path().join("file"), "").unwrap();
+    let state = scene.path().join("file/state").display().to_string();
+    let refused = scene.stopover(&["run", "20260101_good", "--ledger", &ledger, "--state-dir", &state]);
+    assert_eq!(refused.status, 7, "{}", refused.stderr);
+    assert!(refused.stderr.contains("STOPOVER_STATE_DIR"), "{}", refused.stderr);
+    assert_eq!(
+        scene.json(&["runs", "--ledger", &ledger, "--json"]).as_array().unwrap().len(),
+        0,
+        "nothing was recorded"
+    );
+}
+
+#[test]
+fn items_that_remain_after_a_success_are_told() {
+    let manifest = "command: ['true']\nremaining: { command: [echo, '5'] }\n";
+    let scene = Scene::new().manifest("20260101_short", manifest);
+    let ended = scene.stopover(&["run", "20260101_short", "--wait"]);
+    assert!(ended.status == 0 && ended.stderr.contains("yet 5 items remain"), "{}", ended.stderr);
+    assert!(scene.must(&["list"]).contains("succeeded, yet 5 remain"));
+}
+
+#[test]
+fn a_list_without_a_catalog_fails() {
+    let scene = Scene::new();
+    fs::remove_file(scene.path().join("stopover.yaml")).unwrap();
+    let list = scene.stopover(&["list"]);
+    assert_eq!(list.status, 1, "{}", list.stderr);
+    assert!(list.stderr.contains("stopover.yaml"), "{}", list.stderr);
+}
+
+#[test]
+fn waiting_for_a_stop_fails_when_the_run_ends_otherwise() {
+    let scene = Scene::new().script("20260101_done", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done");
+    let id = scene.launch(&["20260101_done"]);
+    eventually("its trap is set", PATIENCE, || scene.must(&["logs", &id]).contains("ready").then_some(()));
+    let paused = scene.stopover(&["pause", &id, "--wait"]);
+    assert_eq!(paused.status, 1, "it succeeded before it could pause: {}", paused.stdout);
+    assert!(paused.stdout.contains("succeeded"), "{}", paused.stdout);
 }
 
 /// Whether any file below a directory holds some bytes.

@@ -42,7 +42,7 @@ fn place(pod: &str) -> Place {
 }
 
 fn actor(pod: &str) -> Actor {
-    Actor { operator: "ada".to_owned(), place: place(pod) }
+    Actor { operator: "ada".to_owned(), place: place(pod).into() }
 }
 
 impl Story {
@@ -77,7 +77,7 @@ impl Story {
     }
 
     async fn claim(&mut self, pod: &str) {
-        let worker = Worker { place: place(pod), process: ProcessIdentity::current() };
+        let worker = Worker { place: place(pod).into(), process: ProcessIdentity::current() };
         self.act(Action::Claim { attempt: self.run.attempt, worker, lease: LEASE }).await;
     }
 

@@ -1,6 +1,6 @@
 //! How runs add up to the state of a migration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -23,11 +23,11 @@ fn entry(digit: char) -> Entry {
         remaining: None,
         timeout: None,
         needs_mongodb: false,
-        work: Work::Executable(CommandTemplate {
-            argv: vec!["true".to_owned()],
-            directory: PathBuf::from("/"),
-            file: PathBuf::from("/20261104_sample.yaml"),
-        }),
+        work: Work::Executable(CommandTemplate::new(
+            vec!["true".to_owned()],
+            Path::new("/").into(),
+            Path::new("/20261104_sample.yaml"),
+        )),
     }))
 }
 

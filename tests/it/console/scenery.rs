@@ -1,6 +1,6 @@
 //! A small payments catalog with a history, and a console that looks at it without any outside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn actor(operator: &str, pod: &str) -> Actor {
         image: Some("registry/payments:1.84.0".to_owned()),
         version: "0.1.0".to_owned(),
     };
-    Actor { operator: operator.to_owned(), place }
+    Actor { operator: operator.to_owned(), place: place.into() }
 }
 
 pub fn config() -> Config {
@@ -94,11 +94,11 @@ fn migration(name: &str, description: &str) -> Migration {
         remaining: None,
         timeout: None,
         needs_mongodb: true,
-        work: Work::Executable(CommandTemplate {
-            argv: vec!["node".to_owned(), format!("{name}.js")],
-            directory: "/app/migrations".into(),
-            file: file.clone(),
-        }),
+        work: Work::Executable(CommandTemplate::new(
+            vec!["node".to_owned(), format!("{name}.js")],
+            Path::new("/app/migrations").into(),
+            &file,
+        )),
         file,
     }
 }

@@ -89,11 +89,11 @@ fn place(pod: &str) -> Place {
 }
 
 fn actor(operator: &str) -> Actor {
-    Actor { operator: operator.to_owned(), place: place("console-1") }
+    Actor { operator: operator.to_owned(), place: place("console-1").into() }
 }
 
 fn worker(pid: i32) -> Worker {
-    Worker { place: place("worker-1"), process: ProcessIdentity { pid, start_ticks: 1_000 } }
+    Worker { place: place("worker-1").into(), process: ProcessIdentity { pid, start_ticks: 1_000 } }
 }
 
 fn launch_of(name: &str, lease: Duration) -> NewRun {

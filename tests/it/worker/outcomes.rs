@@ -124,7 +124,7 @@ async fn a_file_that_changes_between_the_launch_and_its_start_is_not_run() {
     let run = scene.until("moving", &["interrupted"]);
     until_dead("the first worker", worker_of(&run));
     let ledger = open_writer(&LedgerAddress::Sqlite(scene.state().join("ledger.db"))).await.unwrap();
-    let by = Actor { operator: "ada".to_owned(), place: Place::current() };
+    let by = Actor { operator: "ada".to_owned(), place: Place::current().into() };
     ledger.act(id.parse().unwrap(), Action::Resume { by, lease: PATIENCE, content: None }).await.unwrap();
     let scene = scene.script("moving", "echo second");
     assert_eq!(scene.stopover(&["worker", &id, "--attempt", "2"]).status, 0, "the worker has done its part");
