@@ -70,14 +70,17 @@ impl Appearance {
     pub(super) fn quiet(self) -> Style {
         match self.colour {
             // "Bright black" is invisible in some palettes; faint is not.
-            ColourDepth::None | ColourDepth::Ansi => Style::new().add_modifier(Modifier::DIM),
+            ColourDepth::None | ColourDepth::Ansi => {
+                Style::new().add_modifier(Modifier::DIM).remove_modifier(Modifier::BOLD)
+            }
             ColourDepth::Indexed | ColourDepth::True => Style::new().fg(Color::Indexed(246)),
         }
     }
 
     /// Text that must not be overlooked.
     pub(super) fn strong(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
+        // Terminals disagree on what bold and faint together are, and text is drawn over faint lines.
+        Style::new().add_modifier(Modifier::BOLD).remove_modifier(Modifier::DIM)
     }
 
     /// What has the focus, and keys.
