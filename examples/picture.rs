@@ -57,7 +57,7 @@ fn main() {
     let parser = Arc::new(Mutex::new(Parser::new(ROWS, COLUMNS, 0)));
     let shared = Arc::clone(&parser);
     thread::spawn(move || {
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 16_384];
         while let Ok(count @ 1..) = reader.read(&mut buffer) {
             shared.lock().expect("nobody panics with it").process(&buffer[..count]);
         }

@@ -159,7 +159,7 @@ impl Console {
             Arc::new(Mutex::new(Screen { parser: vt100::Parser::new(ROWS, COLUMNS, 0), bytes: 0, first_frame: None }));
         let shared = Arc::clone(&screen);
         thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = [0; 16_384];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 let mut screen = shared.lock().expect("no reader panics");
                 screen.bytes += count as u64;

@@ -25,7 +25,7 @@ pub struct Args {
     /// Run it although what it requires is not applied; recorded with the run
     #[arg(long)]
     force: bool,
-    /// A param of the manifest; a secret one is better given as KEY=@FILE, or in the variable STOPOVER_PARAM_KEY
+    /// A param of the manifest; a secret one is better given as KEY=@FILE, or in the variable `STOPOVER_PARAM_KEY`
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parse_param)]
     params: Vec<(String, String)>,
     #[command(flatten)]

@@ -18,10 +18,9 @@ pub fn complete<'n>(
         match params.iter_mut().find(|(given, _)| given == name) {
             Some((_, value)) => match value.strip_prefix('@') {
                 Some(file) => {
-                    *value = fs::read_to_string(file)
-                        .map_err(|error| UserError::Usage(format!("param `{name}` is to come from {file}: {error}")))?
-                        .trim_end_matches(['\r', '\n'])
-                        .to_owned();
+                    let text = fs::read_to_string(file)
+                        .map_err(|error| UserError::Usage(format!("param `{name}` is to come from {file}: {error}")))?;
+                    text.trim_end_matches(['\r', '\n']).clone_into(value);
                 }
                 None => eprintln!(
                     "warning: the value of `{name}` is secret, and a command line is shown by `ps` and kept by shells; pass it in {variable}, or as --param {name}=@FILE"

@@ -66,7 +66,6 @@ pub struct App {
 
 /// What the ledger says about where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Belonging {
     /// It has not answered yet.
     #[default]
