@@ -1,4 +1,4 @@
-//! Everything the console can ask the outside for. [`super::runtime`] carries it out and answers with messages.
+//! Everything the console can ask the outside for. `runtime` carries it out and answers with messages.
 
 use std::ops::Range;
 

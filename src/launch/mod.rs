@@ -1,4 +1,4 @@
-//! How a run comes to be: decide ([`plan`]), record it, and detach a worker that outlives everything here.
+//! How a run comes to be: decide ([`plan()`]), record it, and detach a worker that outlives everything here.
 //!
 //! The console and the scripts go through the same functions, so that neither can do what the other would refuse.
 

@@ -3,7 +3,7 @@
 //! It can never hold a run up. The worker offers what it has read and goes on; a thread of its own writes it. When whoever
 //! reads PID 1's output stalls, lines are left out *of the mirror only*, and the mirror says how many once it is read again.
 //!
-//! Many workers share one pipe. A write of at most [`ATOMIC`] bytes is not torn by the others, so every write is whole lines of
+//! Many workers share one pipe. A write of at most `ATOMIC` bytes is not torn by the others, so every write is whole lines of
 //! at most that size together; a longer line is cut into pieces whose ends are marked with `…`.
 
 use std::fs::{self, File};
