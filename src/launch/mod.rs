@@ -103,7 +103,11 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
         },
         lease: CLAIM_WITHIN,
     };
-    let run = ledger.open(new).await?;
+    // An answer may be lost while the run is recorded; asking again with the same id finds it.
+    let run = match ledger.open(new.clone()).await {
+        Err(error) if error.is_transient() => ledger.open(new).await?,
+        recorded => recorded?,
+    };
     detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
