@@ -221,7 +221,8 @@ impl<'a> Attempt<'a> {
             }
             let left = program.end_the_rest(REST_WITHIN.min(limits.left(&pulse))).await;
             if left > 0 {
-                self.pump.note(format!("{left} processes that the program had left behind were ended"));
+                let what = if left == 1 { "process was" } else { "processes were" };
+                self.pump.note(format!("the program has ended, and {left} {what} left behind and ended"));
             }
             program.bury();
             succeeded.set(end.exit == Exit::Status(0) && end.fenced.is_none());
@@ -277,9 +278,9 @@ impl<'a> Attempt<'a> {
         }
         let outcome = course.outcome(self.heart.pulse().wish);
         self.pump.note(format!(
-            "{} after {}",
-            describe(&outcome, self.heart.pulse().wish),
-            short_duration(self.claimed.elapsed())
+            "after {}: {}",
+            short_duration(self.claimed.elapsed()),
+            describe(&outcome, self.heart.pulse().wish)
         ));
         self.pump.settle().await;
         // No heart beats here: what is left of the lease is for the report.
