@@ -158,7 +158,7 @@ pub fn watch() -> io::Result<Watch> {
         let timeout = left.and_then(|left| Timespec::try_from(left.min(LOOK_EVERY)).ok());
         let mut fds = [PollFd::new(&pipe, PollFlags::IN)];
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(0) => {}
+            Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => {
                 let mut orders = [0; 4096];
                 let count = match rustix::io::read(pipe, &mut orders) {
@@ -175,7 +175,6 @@ pub fn watch() -> io::Result<Watch> {
                     };
                 }
             }
-            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         if due.is_some_and(|due| since_boot() >= due) {
