@@ -26,6 +26,7 @@ pub mod launch;
 pub mod ledger;
 pub mod logs;
 pub mod place;
+mod private;
 pub mod process;
 pub mod secret;
 pub mod time;

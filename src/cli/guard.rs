@@ -1,13 +1,19 @@
-//! `stopover guard`: the hidden role that ends a program whose worker has died.
+//! `stopover guard`: the hidden role that ends a program whose worker no longer watches over it.
 
 use color_eyre::Result;
 
-use crate::worker::guard;
+use crate::worker::guard::{self, Watch};
 
 use super::Exit;
 
-/// Waits for the worker's end.
+/// Waits for the worker's end. What it had to do is told in the worker's own log.
 pub fn run() -> Result<Exit> {
-    guard::watch()?;
+    match guard::watch()? {
+        Watch::Relieved => {}
+        Watch::Died => eprintln!("the worker died; everything that it had started was killed"),
+        Watch::Overdue => {
+            eprintln!("the worker did not renew its lease in time; it was killed with everything that it had started");
+        }
+    }
     Ok(Exit::Fine)
 }

@@ -5,7 +5,7 @@
 //! ends, so that the worker becomes a child of PID 1.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::config::Config;
 use crate::ledger::RunId;
+use crate::private;
 use crate::process::own_binary;
 use crate::secret::Secret;
 use crate::worker::environment::{is_param, param_variable};
@@ -100,7 +101,7 @@ fn arguments(run: RunId, attempt: u32) -> [OsString; 3] {
 /// A worker must start even if its own log cannot be written: the run's state is told by the ledger.
 fn worker_log(path: &Path) -> io::Result<File> {
     let open = || {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        private::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         OpenOptions::new().append(true).create(true).mode(0o600).open(path)
     };
     open().or_else(|_| OpenOptions::new().write(true).open("/dev/null"))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::private;
 use crate::time::Timestamp;
 
 use super::record::{Stream, push_prefix};
@@ -132,12 +133,15 @@ impl LogFile {
         }
         match open(&self.path) {
             Ok((open, length)) => {
-                self.open = Some(open);
+                let removed = self.open.replace(open).is_some();
                 self.torn = false;
                 self.extent.update(|extent| {
                     *extent =
                         Extent { part: extent.part + 1, part_offset: extent.end, file_offset: length, end: extent.end };
                 });
+                if removed {
+                    self.tell("the log file was removed or replaced during the run: lines of the last seconds before this may be in no log");
+                }
             }
             // An old file that is no longer named still takes what is written, but nobody would find it.
             Err(error) => {
@@ -160,22 +164,30 @@ impl LogFile {
     }
 
     fn tell_what_is_missing(&mut self) {
-        if self.missing.untold == 0 {
-            return;
+        let Missing { untold, reason, .. } = &self.missing;
+        if *untold > 0 && self.tell(&format!("{untold} bytes of the log are missing here: {reason}")) {
+            self.missing.untold = 0;
         }
+    }
+
+    /// Writes a record of its own; whether that succeeded.
+    fn tell(&mut self, text: &str) -> bool {
         let mut record = Vec::new();
         if self.torn {
             record.push(b'\n');
         }
         push_prefix(&mut record, Timestamp::of_this_machine(), Stream::System, false);
-        let Missing { untold, reason, .. } = &self.missing;
-        record.extend_from_slice(format!("{untold} bytes of the log are missing here: {reason}\n").as_bytes());
+        record.extend_from_slice(text.as_bytes());
+        record.push(b'\n');
         match self.write(&record) {
             Ok(()) => {
                 self.torn = false;
-                self.missing.untold = 0;
+                true
             }
-            Err((written, _)) => self.torn |= written > 0,
+            Err((written, _)) => {
+                self.torn |= written > 0;
+                false
+            }
         }
     }
 
@@ -204,7 +216,7 @@ impl LogFile {
 /// Only its owner may read a log: it holds what the database holds.
 fn open(path: &Path) -> io::Result<(Open, u64)> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        private::create_dir_all(directory)?;
     }
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
@@ -224,8 +236,10 @@ mod tests {
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
         log.check();
         log.append(b"two\n");
-        assert_eq!(fs::read(&path).unwrap(), b"two\n");
-        assert_eq!(log.extent().get(), Extent { part: 2, part_offset: 4, file_offset: 0, end: 8 });
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(" system F the log file was removed") && text.ends_with("\ntwo\n"), "{text}");
+        let end = 4 + text.len() as u64;
+        assert_eq!(log.extent().get(), Extent { part: 2, part_offset: 4, file_offset: 0, end });
         assert_eq!(log.trouble(), None);
     }
 

@@ -24,6 +24,8 @@ use crate::time::short_duration;
 
 use super::board::Board;
 use super::environment;
+use super::guard::Guard;
+use super::guarding::keep_guarded;
 use super::heart::{Heart, Pulse};
 use super::mask::Masks;
 use super::outcome::{self, Stop};
@@ -50,11 +52,18 @@ const REPORT_WITHIN: Duration = Duration::from_mins(30);
 const REPORT_LOSS_WITHIN: Duration = Duration::from_mins(10);
 
 /// Executes an attempt.
-pub async fn execute(config: &Config, id: RunId, attempt: u32, signals: &mut Signals) -> Result<(), WorkerError> {
+pub async fn execute(
+    config: &Config,
+    id: RunId,
+    attempt: u32,
+    signals: &mut Signals,
+    guard: &mut Guard,
+) -> Result<(), WorkerError> {
     let ledger = open_ledger(config).await?;
     let claimed = Instant::now();
     let run = claim(&*ledger, config, id, attempt).await?;
-    Attempt::prepare(config, ledger, run, claimed)?.execute(signals).await
+    guard.renew(claimed, config.lease);
+    Attempt::prepare(config, ledger, run, claimed)?.execute(signals, guard).await
 }
 
 /// The launch gave this worker a time to claim its run; until then a ledger that is away is waited for.
@@ -146,15 +155,18 @@ impl<'a> Attempt<'a> {
         Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, archive, heart, pulse, counts })
     }
 
-    async fn execute(mut self, signals: &mut Signals) -> Result<(), WorkerError> {
+    async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
         let (run, by) = (&self.run, &self.run.launch.by);
         self.pump.note(format!(
             "attempt {} of run {} ({}) starts, launched by {} from pod {}",
             run.attempt, run.id, run.migration, by.operator, by.place.pod
         ));
         let course = match self.start() {
-            Ok((migration, program, output)) => self.accompany(&migration, program, output, signals).await,
-            Err(message) => Course::NotStarted(self.masks.text(&message)),
+            Ok((migration, program, output)) => self.accompany(&migration, program, output, signals, guard).await,
+            Err(message) => {
+                guard.stand_down();
+                Course::NotStarted(self.masks.text(&message))
+            }
         };
         self.conclude(course).await
     }
@@ -190,23 +202,27 @@ impl<'a> Attempt<'a> {
         mut program: Program,
         (stdout, stderr): Output,
         signals: &mut Signals,
+        guard: &mut Guard,
     ) -> Course {
         let carried = self.pump.carry(stdout, stderr);
         let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
         let mut countdown = self.countdown(migration);
         // The program is over; nothing more is to be said of it.
         let (over, settled) = (CancellationToken::new(), CancellationToken::new());
+        let unguarded = CancellationToken::new();
         let succeeded = Cell::new(false);
+        let pulse = self.pulse.clone();
         let supervising = async {
-            let end = supervise::watch(&mut program, &self.pump, self.pulse.clone(), signals, limits).await;
-            self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN);
+            let end = supervise::watch(&mut program, &self.pump, pulse.clone(), signals, &unguarded, limits).await;
+            self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN.min(limits.left(&pulse)));
             let carried = carried.await.unwrap_or_default();
             if carried.cut_off {
                 self.pump.note("a background process still holds the program's output open; it is no longer read");
             }
-            let left = program.end_the_rest(REST_WITHIN).await;
+            let left = program.end_the_rest(REST_WITHIN.min(limits.left(&pulse))).await;
             if left > 0 {
-                self.pump.note(format!("{left} processes that the program had left behind were ended"));
+                let what = if left == 1 { "process was" } else { "processes were" };
+                self.pump.note(format!("the program has ended, and {left} {what} left behind and ended"));
             }
             program.bury();
             succeeded.set(end.exit == Exit::Status(0) && end.fenced.is_none());
@@ -229,7 +245,8 @@ impl<'a> Attempt<'a> {
         };
         let beating = self.heart.keep_beating(&settled);
         let archiving = self.archive.follow(&settled);
-        let ((end, last_lines), (), ()) = tokio::join!(working, beating, archiving);
+        let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
+        let ((end, last_lines), (), (), ()) = tokio::join!(working, beating, archiving, guarding);
         Course::Ended { end, last_lines }
     }
 
@@ -261,9 +278,9 @@ impl<'a> Attempt<'a> {
         }
         let outcome = course.outcome(self.heart.pulse().wish);
         self.pump.note(format!(
-            "{} after {}",
-            describe(&outcome, self.heart.pulse().wish),
-            short_duration(self.claimed.elapsed())
+            "after {}: {}",
+            short_duration(self.claimed.elapsed()),
+            describe(&outcome, self.heart.pulse().wish)
         ));
         self.pump.settle().await;
         // No heart beats here: what is left of the lease is for the report.

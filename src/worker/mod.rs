@@ -5,6 +5,7 @@
 //!                              │  └──> mirror (thread) ──> PID 1's stdout
 //!                              └ protocol ──> board ──> heart ──> ledger
 //! supervise: wish, shutdown, lease, timeout ──> SIGTERM, grace, SIGKILL ──> outcome ──> report ──> ledger
+//! guard (process): worker dead, lease not renewed ──> SIGKILL to the session
 //! ```
 //!
 //! The pump and the mirror are threads that wait for nobody. Everything that talks to the ledger is a task of one
@@ -15,6 +16,7 @@ mod board;
 pub mod environment;
 mod framing;
 pub mod guard;
+mod guarding;
 mod heart;
 mod mask;
 mod outcome;
@@ -68,14 +70,14 @@ pub enum WorkerError {
 pub fn run(config: &Config, run: RunId, attempt: u32) -> Result<(), WorkerError> {
     end_on_panic();
     let system = |what| move |source| WorkerError::System { what, source };
-    let guard = Guard::post().map_err(system("the guard cannot be posted"))?;
+    let mut guard = Guard::post().map_err(system("the guard cannot be posted"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(system("the runtime cannot be started"))?;
     let result = runtime.block_on(async {
         let mut signals = Signals::take_over().map_err(system("signals cannot be handled"))?;
-        attempt::execute(config, run, attempt, &mut signals).await
+        attempt::execute(config, run, attempt, &mut signals, &mut guard).await
     });
     guard.relieve();
     // A task that hangs in the ledger's driver must not keep the process.

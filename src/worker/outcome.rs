@@ -18,6 +18,8 @@ pub enum Stop {
     Shutdown,
     /// The lease could not be renewed in time.
     LeaseLost,
+    /// The guard is gone and cannot be replaced: nothing would end the program if the worker died.
+    Unguarded,
     /// It took longer than its manifest allows.
     Timeout(Duration),
 }
@@ -38,9 +40,13 @@ pub fn of(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>, last_lines: &
     if asks || (stop.is_some() && is_death_by_request(exit)) {
         return match (wish, stop) {
             (Some(_), _) | (_, Some(Stop::Wish(_))) => Outcome::Stopped,
+            (None, Some(Stop::Unguarded)) if !asks => failed(FailureCause::Worker {
+                message: "it was stopped because the worker's guard had died and could not be replaced; resume it"
+                    .to_owned(),
+            }),
             (None, Some(Stop::LeaseLost)) => Outcome::Interrupted(Interruption::LeaseLost),
-            (None, Some(_)) => Outcome::Interrupted(Interruption::Shutdown),
-            (None, None) => Outcome::Interrupted(Interruption::AskedToResume),
+            (None, Some(Stop::Shutdown | Stop::Timeout(_))) => Outcome::Interrupted(Interruption::Shutdown),
+            (None, None | Some(Stop::Unguarded)) => Outcome::Interrupted(Interruption::AskedToResume),
         };
     }
     failed(match exit {
@@ -69,11 +75,12 @@ mod tests {
     use super::*;
 
     const PAUSE: Option<WishKind> = Some(WishKind::Pause);
-    const STOPS: [Option<Stop>; 5] = [
+    const STOPS: [Option<Stop>; 6] = [
         None,
         Some(Stop::Wish(WishKind::Cancel)),
         Some(Stop::Shutdown),
         Some(Stop::LeaseLost),
+        Some(Stop::Unguarded),
         Some(Stop::Timeout(Duration::from_secs(9))),
     ];
 
@@ -120,6 +127,14 @@ mod tests {
             assert!(matches!(outcome(&exit, None, PAUSE), Outcome::Failed(_)));
         }
         assert_eq!(cause(&Exit::Signal(9), None), FailureCause::Signal { signal: 9 });
+    }
+
+    #[test]
+    fn a_program_stopped_for_want_of_a_guard_has_failed_unless_it_stopped_at_its_checkpoint() {
+        let unguarded = Some(Stop::Unguarded);
+        assert!(matches!(cause(&Exit::Signal(15), unguarded), FailureCause::Worker { .. }));
+        let asks = outcome(&Exit::Status(75), unguarded, None);
+        assert_eq!(asks, Outcome::Interrupted(Interruption::AskedToResume));
     }
 
     #[test]

@@ -334,6 +334,12 @@ impl Carrier {
 /// Hears what a protocol line says.
 fn hear(text: &[u8], said: &watch::Sender<Said>, masks: &Masks) -> Result<(), String> {
     let report = protocol::parse(text)?;
+    if report.checkpoint.as_ref().is_some_and(|checkpoint| masks.found_in(checkpoint.as_json().as_bytes())) {
+        // Masked, it would be another checkpoint.
+        return Err(
+            "its checkpoint holds a secret of this run and is not stored; let it name the place only".to_owned()
+        );
+    }
     let message = report.message.map(|message| {
         sanitise::plain(masks.text(&message).as_bytes()).chars().take(Progress::MAX_MESSAGE).collect::<String>()
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::ledger::WishKind;
 use crate::time::short_duration;
@@ -26,6 +27,23 @@ pub struct Limits {
     pub timeout: Option<Duration>,
 }
 
+impl Limits {
+    /// When a program must be asked to stop; a third of the lease is left for that.
+    fn danger(&self, pulse: &Pulse) -> Instant {
+        pulse.renewed + self.lease * 2 / 3
+    }
+
+    /// When a program must not live any more. (The guard steps in a little later.)
+    fn over(&self, pulse: &Pulse) -> Instant {
+        pulse.renewed + self.lease * 9 / 10
+    }
+
+    /// How long a program may still live unless the lease is renewed.
+    pub fn left(&self, pulse: &watch::Receiver<Pulse>) -> Duration {
+        self.over(&pulse.borrow()).saturating_duration_since(Instant::now())
+    }
+}
+
 /// How it ended.
 #[derive(Clone, Debug)]
 pub struct End {
@@ -40,7 +58,8 @@ pub struct End {
 /// A stop that was asked for.
 struct Stopping {
     why: Stop,
-    kill_at: Instant,
+    /// When its grace is over.
+    until: Instant,
     killed: bool,
 }
 
@@ -50,6 +69,7 @@ pub async fn watch(
     pump: &Pump,
     mut pulse: watch::Receiver<Pulse>,
     signals: &mut Signals,
+    unguarded: &CancellationToken,
     limits: Limits,
 ) -> End {
     let far = Duration::from_hours(24 * 365);
@@ -57,15 +77,9 @@ pub async fn watch(
     let mut stopping: Option<Stopping> = None;
     let mut fenced = None;
     loop {
-        let Pulse { renewed, .. } = *pulse.borrow();
-        // A third of the lease is left for stopping.
-        let in_danger = renewed + limits.lease * 2 / 3;
-        let over = renewed + limits.lease * 9 / 10;
-        if let Some(stopping) = &mut stopping {
-            // Whatever the grace, no program outlives the right to run it.
-            stopping.kill_at = stopping.kill_at.min(over);
-        }
-        let kill_at = stopping.as_ref().map_or(times_out + far, |stopping| stopping.kill_at);
+        let (in_danger, over) = (limits.danger(&pulse.borrow()), limits.over(&pulse.borrow()));
+        // Whatever the grace, no program outlives the right to run it.
+        let kill_at = stopping.as_ref().map_or(times_out + far, |stopping| stopping.until.min(over));
         let killed = stopping.as_ref().is_some_and(|stopping| stopping.killed);
         let why = tokio::select! {
             exit = program.ended() => return End { exit, stop: stopping.map(|stopping| stopping.why), fenced },
@@ -81,6 +95,7 @@ pub async fn watch(
                 }
             }
             () = signals.shutdown() => Stop::Shutdown,
+            () = unguarded.cancelled(), if stopping.is_none() => Stop::Unguarded,
             () = sleep_until(in_danger), if stopping.is_none() => Stop::LeaseLost,
             () = sleep_until(times_out), if stopping.is_none() => Stop::Timeout(limits.timeout.unwrap_or(far)),
             () = sleep_until(kill_at), if !killed => {
@@ -93,10 +108,22 @@ pub async fn watch(
             }
         };
         if stopping.is_none() {
-            pump.note(format!("SIGTERM to the program: {}; it has {}", reason(why), short_duration(limits.grace)));
+            // A grace that ends after the lease is had in full only while the ledger answers.
+            let cut_short = why == Stop::LeaseLost || pulse.borrow().trouble.is_some();
+            let time = if cut_short { limits.grace.min(limits.left(&pulse)) } else { limits.grace };
+            pump.note(format!("SIGTERM to the program: {}; it has {}", reason(why), short_duration(rounded(time))));
             program.ask_to_stop();
-            stopping = Some(Stopping { why, kill_at: Instant::now() + limits.grace, killed: false });
+            stopping = Some(Stopping { why, until: Instant::now() + limits.grace, killed: false });
         }
+    }
+}
+
+/// To the second, unless it is less than one.
+fn rounded(time: Duration) -> Duration {
+    if time < Duration::from_secs(1) {
+        time
+    } else {
+        Duration::from_secs((time + Duration::from_millis(500)).as_secs())
     }
 }
 
@@ -106,6 +133,7 @@ fn reason(stop: Stop) -> String {
         Stop::Wish(WishKind::Cancel) => "an operator cancelled it".to_owned(),
         Stop::Shutdown => "the worker was asked to end".to_owned(),
         Stop::LeaseLost => "the ledger cannot be reached, and the right to run will end".to_owned(),
+        Stop::Unguarded => "nothing would end it if the worker died".to_owned(),
         Stop::Timeout(limit) => format!("it took longer than {}", short_duration(limit)),
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::ledger::LedgerError;
+use crate::private;
 
 use super::error::Fault;
 use super::schema;
@@ -91,11 +92,13 @@ impl WriteFile {
         let name = label.clone();
         blocking(label.clone(), move || {
             if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-                fs::create_dir_all(directory).map_err(|error| LedgerError::Unreachable {
+                private::create_dir_all(directory).map_err(|error| LedgerError::Unreachable {
                     ledger: name.clone(),
                     reason: format!("its directory cannot be created: {error}"),
                 })?;
             }
+            // SQLite gives its other files the mode of this one; what keeps it from being created is SQLite's to say.
+            let _ = private::create_file(&path);
             let mut connection = Connection::open(&path)?;
             connection.busy_timeout(BUSY)?;
             // Looked at before anything is changed: neither a newer ledger nor another program's file is touched.

@@ -1,6 +1,7 @@
 //! What a program prints, on its way into the log.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
@@ -97,7 +98,8 @@ fn a_deleted_log_file_is_made_again_during_the_run() {
     });
     go(&scene);
     scene.until("deleted", &["succeeded"]);
-    assert!(lines(&scene, &run, "system").last().unwrap().starts_with("succeeded"));
+    assert!(lines(&scene, &run, "system").last().unwrap().ends_with(": succeeded"));
+    assert!(lines(&scene, &run, "system").iter().any(|line| line.contains("was removed or replaced during the run")));
 }
 
 #[test]
@@ -124,6 +126,23 @@ fn a_full_disk_stops_nothing_and_the_log_tells_what_it_lacks() {
     assert_eq!(lines(&scene, &run, "stdout"), ["kept"]);
     let said = lines(&scene, &run, "system").join("\n");
     assert!(said.contains("bytes of the log are missing here: No space left"), "{said}");
+}
+
+#[test]
+fn what_a_run_leaves_on_disk_is_its_owner_s_alone() {
+    let scene = Scene::new().script("private", &format!("echo on; {WAIT_FOR_GO}"));
+    scene.launch(&["private"]);
+    until_printed(&scene, "private", "on");
+    let state = scene.state();
+    let kept = walk(&state);
+    assert!(kept.iter().any(|file| file.ends_with("ledger.db-wal")), "{kept:?}");
+    for path in kept.into_iter().chain([state.clone(), state.join("runs"), state.join("workers")]) {
+        // SQLite may remove a file of its own meanwhile.
+        let Ok(found) = fs::metadata(&path) else { continue };
+        assert_eq!(found.permissions().mode() & 0o077, 0, "{}", path.display());
+    }
+    go(&scene);
+    scene.until("private", &["succeeded"]);
 }
 
 #[test]

@@ -47,7 +47,9 @@ fn lines_are_mirrored_with_the_name_of_the_migration_and_nothing_that_steers_a_t
     let text = read_until(&mut reader, has("succeeded"));
     assert!(text.contains("[shown] one\n") && text.contains("[shown] café red\n"), "{text:?}");
     assert!(
-        text.contains("[shown] stopover: attempt 1 of run ") && text.contains("[shown] stopover: succeeded"),
+        text.contains("[shown] stopover: attempt 1 of run ")
+            && text.contains("[shown] stopover: after ")
+            && text.contains(": succeeded"),
         "{text:?}"
     );
     assert!(!text.contains('\u{1b}'));

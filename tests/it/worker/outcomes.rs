@@ -15,7 +15,12 @@ fn zero_is_success() {
     assert_eq!(run["state"], "succeeded");
     assert_eq!(lines(&scene, &run, "stdout"), ["done"]);
     let said = lines(&scene, &run, "system");
-    assert!(said[0].contains("starts, launched by ada from pod pod-a") && said[1].starts_with("succeeded"), "{said:?}");
+    assert!(
+        said[0].contains("starts, launched by ada from pod pod-a")
+            && said[1].starts_with("after ")
+            && said[1].ends_with(": succeeded"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -82,6 +87,19 @@ fn a_line_that_is_not_understood_is_log_with_one_warning() {
     let warnings = run["warnings"].as_array().unwrap();
     assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("::stopover"), "{warnings:?}");
     assert_eq!(run["done"], 5);
+}
+
+#[test]
+fn a_checkpoint_that_holds_a_secret_is_refused_and_stored_nowhere() {
+    let script = r#"echo '::stopover {"checkpoint":{"at":1}}'
+echo "::stopover {\"done\":2,\"checkpoint\":{\"token\":\"$STOPOVER_PARAM_TOKEN\"}}"
+exit 75"#;
+    let scene = Scene::new().manifest("leaks", "command: [sh, leak.sh]\nparams: { token: { secret: true } }\n");
+    std::fs::write(scene.path().join("migrations/leak.sh"), script).unwrap();
+    scene.launch(&["leaks", "--param", "token=s3cret-value"]);
+    let run = scene.until("leaks", &["interrupted"]);
+    assert_eq!(run["checkpoint"], serde_json::json!({ "at": 1 }), "the one before it stays");
+    assert!(run["warnings"].to_string().contains("holds a secret"), "{run}");
 }
 
 #[test]
