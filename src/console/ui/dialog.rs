@@ -41,7 +41,9 @@ pub(super) fn draw(app: &App, dialog: &Dialog, buffer: &mut Buffer) {
     Clear.render(area, buffer);
     frame(app, area, &content.title, content.tone, buffer);
     let inner = Rect::new(area.x + 1, area.y + 1, width.saturating_sub(2), height.saturating_sub(4));
-    let below = u16::try_from(content.pinned.len()).unwrap_or(u16::MAX).min(inner.height);
+    // A field that has the cursor keeps two lines, whatever else there is to say.
+    let kept = if content.cursor.is_some() { 2 } else { 0 };
+    let below = u16::try_from(content.pinned.len()).unwrap_or(u16::MAX).min(inner.height.saturating_sub(kept));
     let body = Rect { height: inner.height - below, ..inner };
     let pinned = Rect { y: body.bottom(), height: below, ..inner };
     // Should not even that fit, its end matters most: there one types.
