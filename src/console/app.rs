@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::ledger::{Event, Histories, History, Passport, Run, RunId, Standing, WrongEnvironment};
 
 use super::clock::Clock;
-use super::dialog::Dialog;
+use super::dialog::{Basis, Dialog};
 use super::effect::Subject;
 use super::keymap::Context;
 use super::link::Link;
@@ -56,6 +56,8 @@ pub struct App {
     pub help: Option<u16>,
     /// The latest thing to tell.
     pub notice: Option<Notice>,
+    /// Whether this process is in a pod, where what is not on a volume dies with it.
+    pub in_kubernetes: bool,
     /// Whether the ledger was last told to be looked at often.
     pub lively: bool,
     /// Whether something that is shown has changed.
@@ -135,6 +137,8 @@ pub struct Notice {
     pub text: String,
     /// How it is meant.
     pub tone: Tone,
+    /// The state it speaks of: it goes when that has moved on.
+    pub about: Option<(MigrationId, Basis)>,
     /// When it goes by itself, in uptime; errors stay until the next key.
     pub until: Option<Duration>,
 }
@@ -172,6 +176,7 @@ impl App {
             dialog: None,
             help: None,
             notice: None,
+            in_kubernetes: false,
             lively: false,
             dirty: true,
             leaving: false,
@@ -214,6 +219,20 @@ impl App {
         self.histories.as_ref()?.get(id)
     }
 
+    /// What a dialog about a migration rests on now.
+    #[must_use]
+    pub fn basis(&self, id: &MigrationId) -> Basis {
+        let latest = self.history(id).and_then(|history| history.latest.as_deref()).map(|run| {
+            let standing = match run.standing(self.clock.judged_at()) {
+                // Its worker has come, as it should: nobody needs to look again for that.
+                Standing::Queued => Standing::Running,
+                standing => standing,
+            };
+            (run.id, run.attempt, standing)
+        });
+        Basis { latest, protected: self.is_protected() }
+    }
+
     /// The latest run of the selected migration, as fresh as the ledger's last answer.
     #[must_use]
     pub fn latest_run(&self) -> Option<&Run> {
@@ -254,9 +273,7 @@ impl App {
             );
         }
         if !self.link.is_healthy() {
-            return Err(
-                "The ledger does not answer: nothing can be changed until it does. What runs, runs on.".to_owned()
-            );
+            return Err("The ledger does not answer: nothing can be changed until it does.".to_owned());
         }
         match self.wrong_environment() {
             Some(wrong) if !matches!(wrong, WrongEnvironment::Unstamped) => Err(wrong.to_string()),
@@ -291,7 +308,7 @@ impl App {
     /// Tells the operator something.
     pub fn tell(&mut self, tone: Tone, text: impl Into<String>) {
         let until = (tone != Tone::Bad).then(|| self.clock.uptime() + Duration::from_secs(8));
-        self.notice = Some(Notice { text: text.into(), tone, until });
+        self.notice = Some(Notice { text: text.into(), tone, about: None, until });
     }
 
     /// How long what is shown stays true without any message: when the next look at the clock is due.
@@ -300,8 +317,9 @@ impl App {
         if self.anything_live() || !self.link.is_healthy() || self.notice.is_some() {
             Duration::from_millis(250)
         } else {
-            // Ages of what stands still are counted in minutes.
-            Duration::from_secs(5)
+            // Ages of what stands still are counted in minutes; that no answer comes is to be seen at once.
+            let until_silent = |age| Link::SILENT.saturating_sub(age).max(Duration::from_millis(250));
+            self.clock.age().map_or(Duration::from_secs(5), until_silent)
         }
     }
 }

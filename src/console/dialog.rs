@@ -9,6 +9,15 @@ use crate::time::Timestamp;
 use super::form::{Field, FieldKind, Form};
 use super::keymap::Command;
 
+/// What a dialog's words rest on: when it is no longer so, the dialog must be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// The migration's latest run, its attempt, and how it stood.
+    pub latest: Option<(RunId, u32, Standing)>,
+    /// Whether the environment was protected.
+    pub protected: bool,
+}
+
 /// An open dialog. While one is open it has the keyboard.
 #[derive(Debug)]
 pub enum Dialog {
@@ -20,6 +29,8 @@ pub enum Dialog {
         run: Box<Run>,
         /// How it stood then.
         standing: Standing,
+        /// What the dialog rests on.
+        basis: Basis,
         /// Whether its migration's content is no longer what was launched: to go on executes what it is now.
         changed: bool,
         /// Secret params, to be given again; the word of proof where one is asked for.
@@ -33,6 +44,8 @@ pub enum Dialog {
         migration: MigrationId,
         /// How it stood when the dialog was opened.
         standing: Standing,
+        /// What the dialog rests on.
+        basis: Basis,
         /// For a while, or for good.
         kind: WishKind,
         /// Without fields.
@@ -61,6 +74,8 @@ pub enum Dialog {
 pub struct LaunchDialog {
     /// What is to be launched.
     pub migration: MigrationId,
+    /// What the dialog rests on.
+    pub basis: Basis,
     /// What came before.
     pub before: Before,
     /// Requirements that are not applied: to go on overrides them.
@@ -103,6 +118,17 @@ impl Dialog {
             Self::Launch(launch) => Some(&mut launch.form),
             Self::Resume { form, .. } | Self::Stop { form, .. } | Self::Stamp { form, .. } => Some(form),
             Self::Refusal { .. } => None,
+        }
+    }
+
+    /// The migration it is about and what its words rest on, if it acts on one.
+    #[must_use]
+    pub fn basis(&self) -> Option<(&MigrationId, Basis)> {
+        match self {
+            Self::Launch(launch) => Some((&launch.migration, launch.basis)),
+            Self::Resume { run, basis, .. } => Some((&run.migration, *basis)),
+            Self::Stop { migration, basis, .. } => Some((migration, *basis)),
+            Self::Stamp { .. } | Self::Refusal { .. } => None,
         }
     }
 

@@ -11,6 +11,8 @@ pub struct Form {
     pub fields: Vec<Field>,
     /// The one with the cursor.
     pub focus: usize,
+    /// What has happened while it was open, to be read before it is sent.
+    pub news: Option<String>,
     /// Why it cannot be sent as it is.
     pub problem: Option<String>,
     /// Whether it was sent and the answer is still out.
@@ -136,6 +138,26 @@ impl Form {
             FieldKind::Proof { input, expected } => input.value().trim() == expected,
             _ => true,
         })
+    }
+
+    /// Whether a word of proof is asked for.
+    #[must_use]
+    pub fn asks_for_proof(&self) -> bool {
+        self.fields.iter().any(|field| matches!(field.kind, FieldKind::Proof { .. }))
+    }
+
+    /// Takes over what was filled in elsewhere under the same names; words of proof must be typed anew.
+    pub fn take_over(&mut self, earlier: Self) {
+        for field in earlier.fields {
+            let same = self.fields.iter_mut().find(|own| {
+                own.name == field.name
+                    && !matches!((&own.kind, &field.kind), (FieldKind::Proof { .. }, _) | (_, FieldKind::Proof { .. }))
+            });
+            if let Some(own) = same {
+                *own = field;
+            }
+        }
+        self.focus = earlier.focus.min(self.fields.len().saturating_sub(1));
     }
 
     /// Moves the cursor to the next or the previous field, round about.

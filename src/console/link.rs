@@ -35,6 +35,9 @@ impl Link {
         matches!(self, Self::Away { .. })
     }
 
+    /// Without an answer for this long, one is overdue: it is asked for once a second, and then waited for.
+    pub const SILENT: Duration = Duration::from_secs(3);
+
     /// An answer slower than this is worth a word.
     pub const SLOW: Duration = Duration::from_millis(250);
 }

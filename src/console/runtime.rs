@@ -110,7 +110,10 @@ impl Console {
         let now = Instant::now();
         let console = Self {
             access: Arc::new(Access::of(&config)),
-            app: App::new(config, look, size),
+            app: App {
+                in_kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
+                ..App::new(config, look, size)
+            },
             started: now,
             messages,
             inbox,

@@ -145,10 +145,10 @@ impl Appearance {
     pub(super) fn glyph(self, state: MigrationState) -> &'static str {
         let (unicode, ascii) = match state {
             MigrationState::Pending => ("○", "."),
-            MigrationState::Running => ("●", ">"),
-            MigrationState::Pausing => ("◐", ">"),
+            MigrationState::Running => ("●", "*"),
+            MigrationState::Pausing => ("◐", "*"),
             MigrationState::Paused => ("‖", "="),
-            MigrationState::Cancelling => ("◑", ">"),
+            MigrationState::Cancelling => ("◑", "*"),
             MigrationState::Interrupted => ("↯", "~"),
             MigrationState::Lost => ("?", "?"),
             MigrationState::Failed => ("✗", "x"),

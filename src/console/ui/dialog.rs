@@ -20,6 +20,8 @@ struct Content {
     title: String,
     tone: Style,
     lines: Vec<Line<'static>>,
+    /// Below them and always in sight: what has happened meanwhile, the word of proof, what is wrong.
+    pinned: Vec<Line<'static>>,
     /// The line with the cursor, which must be in sight.
     cursor: Option<usize>,
     keys: Vec<(String, String)>,
@@ -31,14 +33,21 @@ pub(super) fn draw(app: &App, dialog: &Dialog, buffer: &mut Buffer) {
     let screen = *buffer.area();
     let width = screen.width.saturating_sub(2).min(WIDTH);
     let content = content(app, dialog, usize::from(width).saturating_sub(4));
-    let wanted = u16::try_from(content.lines.len()).unwrap_or(u16::MAX).saturating_add(4);
+    let wanted = u16::try_from(content.lines.len() + content.pinned.len()).unwrap_or(u16::MAX).saturating_add(4);
     // The header stays visible: where one is must be seen while one decides.
     let room = screen.height.saturating_sub(2);
     let height = wanted.min(room);
     let area = Rect::new((screen.width - width) / 2, 1 + (room - height) / 2, width, height);
     Clear.render(area, buffer);
     frame(app, area, &content.title, content.tone, buffer);
-    let body = Rect::new(area.x + 1, area.y + 1, width.saturating_sub(2), height.saturating_sub(4));
+    let inner = Rect::new(area.x + 1, area.y + 1, width.saturating_sub(2), height.saturating_sub(4));
+    // A field that has the cursor keeps two lines, whatever else there is to say.
+    let kept = if content.cursor.is_some() { 2 } else { 0 };
+    let below = u16::try_from(content.pinned.len()).unwrap_or(u16::MAX).min(inner.height.saturating_sub(kept));
+    let body = Rect { height: inner.height - below, ..inner };
+    let pinned = Rect { y: body.bottom(), height: below, ..inner };
+    // Should not even that fit, its end matters most: there one types.
+    super::scrolled(app, pinned, &content.pinned, u16::MAX, buffer);
     let hidden = content.cursor.map_or(0, |line| (line + 2).saturating_sub(body.height.into()));
     super::scrolled(app, body, &content.lines, u16::try_from(hidden).unwrap_or(u16::MAX), buffer);
     let rule = app.look.pick("─", "-").repeat(usize::from(width).saturating_sub(2));
@@ -77,8 +86,8 @@ pub(super) fn frame(app: &App, area: Rect, title: &str, tone: Style, buffer: &mu
 fn content(app: &App, dialog: &Dialog, columns: usize) -> Content {
     match dialog {
         Dialog::Launch(launch) => launching(app, launch, columns),
-        Dialog::Resume { run, standing, changed, form } => resuming(app, run, *standing, *changed, form, columns),
-        Dialog::Stop { run, migration, standing, kind, form } => {
+        Dialog::Resume { run, standing, changed, form, .. } => resuming(app, run, *standing, *changed, form, columns),
+        Dialog::Stop { run, migration, standing, kind, form, .. } => {
             stopping(app, &run.short(), migration, *standing, *kind, form, columns)
         }
         Dialog::Stamp { form, .. } => stamping(app, form, columns),
@@ -91,12 +100,13 @@ struct Writer<'a> {
     app: &'a App,
     columns: usize,
     lines: Vec<Line<'static>>,
+    pinned: Vec<Line<'static>>,
     cursor: Option<usize>,
 }
 
 impl<'a> Writer<'a> {
     fn new(app: &'a App, columns: usize) -> Self {
-        Self { app, columns, lines: Vec::new(), cursor: None }
+        Self { app, columns, lines: Vec::new(), pinned: Vec::new(), cursor: None }
     }
 
     fn gap(&mut self) {
@@ -127,7 +137,7 @@ impl<'a> Writer<'a> {
             None => app.config.environment.as_ref().map_or_else(|| "local".to_owned(), ToString::to_string),
         };
         let meaning = if app.is_protected() { look.danger() } else { look.accent() };
-        let mut environment = vec![Span::styled(format!(" {name} "), look.badge(meaning))];
+        let mut environment = vec![Span::styled(name, look.badge(meaning))];
         if app.is_protected() {
             environment.push(Span::styled(" PROTECTED", look.danger()));
         } else if app.passport().is_none() {
@@ -154,32 +164,38 @@ impl<'a> Writer<'a> {
             }
             self.field(field, index == form.focus);
         }
+        if let Some(news) = &form.news {
+            self.pin(news, self.app.look.warning());
+        }
         for (index, field) in form.fields.iter().enumerate() {
             if let FieldKind::Proof { input, expected } = &field.kind {
                 let focused = index == form.focus;
                 let look = self.app.look;
-                self.gap();
-                self.lines.push(Line::from(vec![
-                    Span::styled(" To go on, type ", look.strong()),
-                    Span::styled(expected.clone(), look.accent()),
-                ]));
+                let what = match expected.as_str() {
+                    "again" | "override" | "changed" => "the word",
+                    _ => "its name,",
+                };
+                self.pin(&format!("To go on, type {what} `{expected}`:"), look.strong());
                 let mut spans =
                     vec![Span::styled(if focused { look.pick(" ▸ ", " > ") } else { "   " }, look.accent())];
                 spans.extend(super::footer::typed(input, None, focused));
                 if input.value().trim() == expected {
                     spans.push(Span::styled(look.pick("  ✓", "  ok"), look.good()));
                 }
-                if focused {
-                    self.cursor = Some(self.lines.len());
-                }
-                self.lines.push(Line::from(spans));
+                self.pinned.push(Line::from(spans));
             }
         }
         if let Some(problem) = &form.problem {
-            self.gap();
-            self.cursor = Some(self.lines.len());
-            self.say(problem, self.app.look.danger());
+            self.pin(problem, self.app.look.danger());
         }
+    }
+
+    /// As [`Self::say`], where it is always in sight.
+    fn pin(&mut self, text: &str, style: Style) {
+        if self.pinned.is_empty() && self.app.size.1 >= 24 {
+            self.pinned.push(Line::default());
+        }
+        self.pinned.extend(wrap(text, self.columns).into_iter().map(|line| Line::styled(format!(" {line}"), style)));
     }
 
     fn field(&mut self, field: &Field, focused: bool) {
@@ -224,7 +240,7 @@ impl<'a> Writer<'a> {
             }
             keys
         };
-        Content { title, tone, lines: self.lines, cursor: self.cursor, keys }
+        Content { title, tone, lines: self.lines, pinned: self.pinned, cursor: self.cursor, keys }
     }
 }
 
@@ -476,6 +492,7 @@ fn refusing(app: &App, title: &str, text: &str, ways_out: &[(Command, &'static s
         title: title.to_owned(),
         tone: app.look.warning().add_modifier(ratatui::style::Modifier::BOLD),
         lines: writer.lines,
+        pinned: Vec::new(),
         cursor: None,
         keys: vec![("esc".to_owned(), "close".to_owned())],
     }

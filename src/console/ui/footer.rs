@@ -4,10 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
 use tui_input::Input;
 
 use super::layout::Layout;
-use super::text::fit;
+use super::text::{fit, wrap};
 use crate::console::app::{App, PromptKind, Tone};
 use crate::console::keymap::{self, Command, Context};
 use crate::console::link::Link;
@@ -26,13 +27,16 @@ pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
         if layout.notice.is_none() {
             return;
         }
-    } else if let Some((text, style)) = telling(app) {
-        let area = layout.notice.unwrap_or(footer);
-        let text = fit(&text, usize::from(area.width) - 2, app.look.pick("…", "~"));
-        buffer.set_string(area.x + 1, area.y, text, style);
-        if layout.notice.is_none() {
-            return;
-        }
+    } else if let Some(area) = layout.notice
+        && let Some((text, style)) = telling(app)
+    {
+        tell(app, area, &text, style, buffer);
+    } else if layout.notice.is_none()
+        && let Some((text, style)) = notice(app)
+    {
+        // Only what has just happened takes the place of the keys, and gives it back.
+        tell(app, footer, &text, style, buffer);
+        return;
     }
     // A dialog says itself what its keys do.
     if app.dialog.is_none() {
@@ -40,18 +44,42 @@ pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
     }
 }
 
+/// Writes a text on the line, and on the one above where it takes two: the end of it often says what to do.
+fn tell(app: &App, area: Rect, text: &str, style: Style, buffer: &mut Buffer) {
+    let room = usize::from(area.width) - 2;
+    let mut lines = wrap(text, room);
+    if lines.len() > 1 {
+        let rest = lines.split_off(1).join(" ");
+        let above = Rect { y: area.y - 1, ..area };
+        Clear.render(above, buffer);
+        buffer.set_string(above.x + 1, above.y, &lines[0], style);
+        lines[0] = fit(&rest, room, app.look.pick("…", "~"));
+    }
+    Clear.render(area, buffer);
+    buffer.set_string(area.x + 1, area.y, lines.first().map_or("", String::as_str), style);
+}
+
+/// What has just happened.
+fn notice(app: &App) -> Option<(String, Style)> {
+    let notice = app.notice.as_ref()?;
+    let (mark, style) = match notice.tone {
+        Tone::Good => (app.look.pick("✓ ", "+ "), app.look.good()),
+        Tone::Plain => ("", Style::new()),
+        Tone::Bad => (app.look.pick("✗ ", "x "), app.look.danger()),
+    };
+    Some((format!("{mark}{}", notice.text), style))
+}
+
 /// The notice, or what the operator should always know.
 fn telling(app: &App) -> Option<(String, Style)> {
-    if let Some(notice) = &app.notice {
-        let (mark, style) = match notice.tone {
-            Tone::Good => (app.look.pick("✓ ", "+ "), app.look.good()),
-            Tone::Plain => ("", Style::new()),
-            Tone::Bad => (app.look.pick("✗ ", "x "), app.look.danger()),
-        };
-        return Some((format!("{mark}{}", notice.text), style));
+    if let Some(notice) = notice(app) {
+        return Some(notice);
     }
     if let Link::Away { reason, .. } = &app.link {
-        return Some((format!("{reason}. Trying again; what runs, runs on."), app.look.warning()));
+        return Some((
+            format!("Ledger away, trying again; runs stop before their lease ends: {reason}"),
+            app.look.warning(),
+        ));
     }
     if let Some(wrong) = app.wrong_environment() {
         let harmless = wrong == crate::ledger::WrongEnvironment::Unstamped;
@@ -67,14 +95,15 @@ fn telling(app: &App) -> Option<(String, Style)> {
     }
     let problems = app.catalog.as_ref().map_or(0, |catalog| catalog.problems.len());
     if problems > 0 {
-        let text = format!("{problems} problem(s) in the catalog itself; `stopover lint` lists them.");
+        let noun = if problems == 1 { "problem" } else { "problems" };
+        let text = format!("{problems} {noun} in the catalog itself: see `stopover lint`.");
         return Some((text, app.look.warning()));
     }
     if app.config.ledger.is_embedded() && app.config.database.is_none() {
-        let place = if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-            "Embedded ledger: it lives in this pod's state directory, and dies with the pod unless that is a volume."
+        let place = if app.in_kubernetes {
+            "Embedded ledger: it dies with this pod unless the state directory is a volume."
         } else {
-            "Embedded ledger: it lives in one file on this machine. MONGODB_URI makes it a MongoDB."
+            "Embedded ledger: a file on this machine. MONGODB_URI makes it a MongoDB."
         };
         return Some((place.to_owned(), app.look.quiet()));
     }

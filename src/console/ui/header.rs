@@ -78,6 +78,10 @@ fn health(app: &App) -> Line<'static> {
     let look = app.look;
     let (glyph, text, style) = match &app.link {
         Link::Connecting => (look.pick("◌", "."), "connecting".to_owned(), look.quiet()),
+        Link::Healthy { .. } if app.clock.age().is_some_and(|age| age >= Link::SILENT) => {
+            let age = app.clock.age().unwrap_or_default().as_secs();
+            (look.pick("●", "*"), format!("no answer for {age} s"), look.warning())
+        }
         Link::Healthy { latency } if *latency >= Link::SLOW => {
             (look.pick("●", "*"), format!("slow, {} ms", latency.as_millis() / 50 * 50), look.warning())
         }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
-use super::text::left;
+use super::text::{left, wrap};
 use crate::console::app::App;
 use crate::console::keymap::{BINDINGS, Section};
 
@@ -33,6 +33,8 @@ fn inner(area: Rect) -> Rect {
 }
 
 fn lines(app: &App) -> Vec<Line<'static>> {
+    let width = usize::from(inner(area(app.size)).width);
+    let column = if width < 60 { 10 } else { 22 };
     let mut lines = Vec::new();
     for section in Section::ALL {
         if !lines.is_empty() {
@@ -41,10 +43,14 @@ fn lines(app: &App) -> Vec<Line<'static>> {
         lines.push(Line::styled(section.title(), app.look.strong()));
         for binding in BINDINGS.iter().filter(|binding| binding.section == section) {
             let keys = binding.keys.iter().map(|key| key.label()).collect::<Vec<_>>().join(", ");
-            lines.push(Line::from(vec![
-                Span::styled(format!("  {} ", left(&keys, 20, "")), app.look.accent()),
-                Span::raw(binding.help),
-            ]));
+            let (keys, help) = (wrap(&keys, column), wrap(binding.help, width.saturating_sub(column + 3)));
+            for row in 0..keys.len().max(help.len()) {
+                let cell = |lines: &[String]| lines.get(row).cloned().unwrap_or_default();
+                lines.push(Line::from(vec![
+                    Span::styled(format!("  {} ", left(&cell(&keys), column, "")), app.look.accent()),
+                    Span::raw(cell(&help)),
+                ]));
+            }
         }
     }
     lines

@@ -58,12 +58,15 @@ pub fn view(app: &App, buffer: &mut Buffer) {
 
 fn too_small(app: &App, buffer: &mut Buffer) {
     let area = *buffer.area();
-    let environment = app.passport().map_or_else(String::new, |passport| format!(" · {}", passport.environment));
+    let environment = app
+        .passport()
+        .map_or_else(String::new, |passport| format!("{}{}", app.look.pick(" · ", ", "), passport.environment));
     let lines = [
         format!("Stopover{environment}"),
         "Make the terminal larger:".to_owned(),
         "40 x 8 at least. q quits.".to_owned(),
     ];
+    let lines = lines.iter().flat_map(|line| text::wrap(line, area.width.into()));
     for (row, line) in (area.y..area.bottom()).zip(lines) {
         buffer.set_stringn(area.x, row, line, area.width.into(), app.look.strong());
     }

@@ -18,7 +18,16 @@ pub(super) fn lines(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> 
     let mut head = vec![Span::styled(format!(" {} {standing}", look.glyph(state)), look.state(state))];
     let mut facts = vec![format!("attempt {}", run.attempt)];
     facts.extend(super::table::took(app, run));
-    facts.push(format!("run {}", run.id.short()));
+    facts.push(format!("by {} in {}", run.launch.by.operator, run.place().pod));
+    let name = format!("run {}", run.id.short());
+    let used = head[0].width() + 3 + facts.iter().map(|fact| super::text::width(fact) + 3).sum::<usize>();
+    // The pod and the run's name stand elsewhere, too; who it was does not give way.
+    if used > columns + 3 {
+        facts.pop();
+        facts.push(format!("by {}", run.launch.by.operator));
+    } else if used + super::text::width(&name) <= columns {
+        facts.push(name);
+    }
     if run.launch.rerun {
         facts.push("rerun".to_owned());
     }

@@ -27,13 +27,21 @@ impl Columns {
     fn of(app: &App, width: u16) -> Self {
         let width = usize::from(width);
         let mut columns = Self {
-            state: if width < 60 { 16 } else { 19 },
+            state: if width < 100 { 16 } else { 19 },
             id: 0,
             description: 0,
-            when: if width < 60 { 0 } else { 11 },
+            when: match width {
+                0..60 => 0,
+                60..100 => 10,
+                _ => 11,
+            },
             took: if width < 90 { 0 } else { 12 },
             by: if width < 100 { 0 } else { 12 },
-            left: if width < 75 { 0 } else { 12 },
+            left: match width {
+                0..75 => 0,
+                75..100 => 9,
+                _ => 12,
+            },
         };
         let others: usize = [columns.when, columns.took, columns.by, columns.left]
             .into_iter()

@@ -67,7 +67,8 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
         fields.push(Field::proof("again"));
     }
     let form = Form::new(fields);
-    app.dialog = Some(Dialog::Launch(LaunchDialog { migration: id.clone(), before, missing, form }));
+    app.dialog =
+        Some(Dialog::Launch(LaunchDialog { migration: id.clone(), basis: app.basis(id), before, missing, form }));
 }
 
 fn before(app: &App, id: &MigrationId, rerun: bool) -> Before {
@@ -162,7 +163,8 @@ pub(super) fn resume(app: &mut App) {
     } else if changed {
         fields.push(Field::proof("changed"));
     }
-    app.dialog = Some(Dialog::Resume { run: Box::new(run), standing, changed, form: Form::new(fields) });
+    let basis = app.basis(&run.migration);
+    app.dialog = Some(Dialog::Resume { run: Box::new(run), standing, basis, changed, form: Form::new(fields) });
 }
 
 pub(super) fn stop(app: &mut App, kind: WishKind) {
@@ -191,7 +193,9 @@ pub(super) fn stop(app: &mut App, kind: WishKind) {
     if let Some(text) = nothing {
         return app.tell(Tone::Plain, text);
     }
-    app.dialog = Some(Dialog::Stop { run: run.id, migration: run.migration, standing, kind, form: Form::default() });
+    let basis = app.basis(&run.migration);
+    app.dialog =
+        Some(Dialog::Stop { run: run.id, migration: run.migration, standing, basis, kind, form: Form::default() });
 }
 
 /// The latest run of the selected migration, if there is one and this console may act on it.

@@ -2,15 +2,16 @@
 
 use crossterm::event::KeyEvent;
 
-use super::keys;
-use crate::catalog::ParamError;
+use super::{act, keys};
+use crate::catalog::{MigrationId, ParamError};
 use crate::console::app::{App, Tone};
-use crate::console::dialog::{Dialog, LaunchDialog};
+use crate::console::dialog::{Basis, Dialog, LaunchDialog};
 use crate::console::effect::Effect;
 use crate::console::form::Form;
 use crate::console::keymap::{self, Command, Context};
 use crate::launch::{PlanRefusal, Request, ResumeRequest, plan};
-use crate::ledger::{EnvironmentName, NewPassport};
+use crate::ledger::{EnvironmentName, NewPassport, RunState};
+use crate::time::Timestamp;
 
 pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effects: &mut Vec<Effect>) {
     let Some(dialog) = &mut app.dialog else { return };
@@ -52,13 +53,73 @@ pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effe
     }
 }
 
+/// Has an open dialog looked at again once what it says is no longer so. Answers whether that was the case.
+///
+/// Words of proof are cleared. Where none is asked for, and where nothing can be done any more, a text without any key but those
+/// that close it takes the dialog's place: what is being typed meanwhile must not confirm, or start, anything else.
+pub(super) fn look_again(app: &mut App) -> bool {
+    let Some((migration, basis)) = app.dialog.as_ref().and_then(Dialog::basis) else { return false };
+    let migration = migration.clone();
+    if app.basis(&migration) == basis {
+        return false;
+    }
+    // What was sent is on its way: what it changes is no surprise, and its answer closes the dialog.
+    let problem = match app.dialog.as_mut().and_then(Dialog::form_mut) {
+        Some(form) if !form.sending => form.problem.take(),
+        _ => return false,
+    };
+    let news =
+        [problem, Some(what_happened(app, &migration, basis))].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    if let Some(Dialog::Launch(earlier)) = app.dialog.take() {
+        act::open_launch(app, &migration, earlier.before.is_rerun());
+        if let Some(Dialog::Launch(now)) = &mut app.dialog
+            && now.form.asks_for_proof()
+        {
+            now.form.take_over(earlier.form);
+            now.form.news = Some(format!("{news}: look again."));
+            return true;
+        }
+    }
+    app.dialog = Some(Dialog::Refusal {
+        title: format!("Look again: {migration}"),
+        text: format!("{news}. Nothing was changed from here."),
+        ways_out: Vec::new(),
+    });
+    true
+}
+
+/// Who did what when, since a dialog was opened.
+fn what_happened(app: &App, migration: &MigrationId, basis: Basis) -> String {
+    let at = |time: Timestamp| time.utc().format("%H:%M UTC").to_string();
+    let latest = app.history(migration).and_then(|history| history.latest.as_deref());
+    let Some(run) = latest.filter(|_| app.basis(migration).latest != basis.latest) else {
+        let now = if app.is_protected() { "protected" } else { "not protected any more" };
+        return format!("This environment is {now}");
+    };
+    let (short, standing) = (run.id.short(), run.standing(app.clock.judged_at()));
+    if basis.latest.is_none_or(|(id, ..)| id != run.id) {
+        let (operator, when) = (&run.launch.by.operator, at(run.created_at));
+        return format!("{operator} launched run {short} at {when}, and it is {standing} now");
+    }
+    let by = match &run.state {
+        RunState::Paused { by, .. } | RunState::Cancelled { by, .. } => Some(by),
+        RunState::Running { wish, .. } => wish.as_ref().map(|wish| &wish.by),
+        _ => None,
+    };
+    let by = by.map_or_else(String::new, |by| format!(" by {}", by.operator));
+    format!("Run {short} is {standing} now (attempt {}, changed{by} at {})", run.attempt, at(run.updated_at))
+}
+
 fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
+    if look_again(app) {
+        return;
+    }
     // The environment may have turned out another one since the dialog was opened, or the ledger may be away.
     let outcome = app.may_act().and_then(|()| to_effect(app));
     let Some(form) = app.dialog.as_mut().and_then(Dialog::form_mut) else { return };
     match outcome {
         Ok(_) if !form.is_proven() => {
-            form.problem = Some("To go on, type the word exactly as it stands above.".to_owned());
+            form.problem = Some("To go on, type exactly what stands above.".to_owned());
         }
         Ok(effect) => {
             form.sending = true;

@@ -37,7 +37,14 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             feed::rebuild(app);
             true
         }
-        Message::Feed(news) => feed::take(app, news),
+        Message::Feed(news) => {
+            let shows = feed::take(app, news);
+            let outdated = app.notice.as_ref().and_then(|notice| notice.about.as_ref());
+            if outdated.is_some_and(|(migration, basis)| app.basis(migration) != *basis) {
+                app.notice = None;
+            }
+            dialog::look_again(app) || shows
+        }
         Message::Inspected(inspected) => {
             inspect(app, *inspected);
             true
@@ -102,8 +109,13 @@ fn acted_on(app: &mut App, acted: Acted, effects: &mut Vec<Effect>) {
             app.dialog = None;
             app.tell(super::app::Tone::Good, text);
             if let Some(run) = run {
+                let migration = run.migration.clone();
                 app.detail.selected = 0;
                 feed::absorb(app, vec![*run]);
+                let basis = app.basis(&migration);
+                if let Some(notice) = &mut app.notice {
+                    notice.about = Some((migration, basis));
+                }
             }
             effects.push(Effect::LookSoon);
         }

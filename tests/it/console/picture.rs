@@ -161,6 +161,39 @@ fn all_keys_are_listed() {
 }
 
 #[test]
+fn the_word_of_proof_is_in_sight_in_every_terminal() {
+    for size in SIZES {
+        let mut desk = Desk::ready(size);
+        desk.select(PENDING);
+        desk.press("r tab tab");
+        desk.type_text("20261110_ex");
+        desk.press("enter");
+        let screen = desk.screen();
+        assert!(screen.contains("▸ 20261110_ex"), "{screen}");
+    }
+}
+
+#[test]
+fn a_hint_never_takes_the_place_of_the_keys() {
+    let ledger = stopover::ledger::LedgerAddress::parse("sqlite:/var/lib/stopover/ledger.db").unwrap();
+    let config = stopover::config::Config { ledger, database: None, environment: None, ..config() };
+    let desk = Desk::with(config, None, (40, 12));
+    assert!(desk.screen().contains("? help  q quit"), "{}", desk.screen());
+}
+
+#[test]
+fn every_key_is_explained_whole_in_a_narrow_terminal() {
+    for size in [(40, 200), (80, 200)] {
+        let mut desk = Desk::ready(size);
+        desk.press("?");
+        let words = desk.screen().split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        for last in ["where", "attention", "upper case", "goes on"] {
+            assert!(words.contains(last), "{last}: {words}");
+        }
+    }
+}
+
+#[test]
 fn a_filter_that_matches_nothing_says_how_to_leave_it() {
     let mut desk = Desk::ready((80, 24));
     desk.press("/");

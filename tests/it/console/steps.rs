@@ -34,7 +34,7 @@ fn in_a_protected_environment_nothing_is_launched_until_the_name_is_typed() {
     desk.type_text("hunter2");
     desk.press("enter");
     assert_eq!(launched(&desk.taken()), 0);
-    assert!(desk.screen().contains("type the word exactly"), "{}", desk.screen());
+    assert!(desk.screen().contains("type exactly what"), "{}", desk.screen());
     desk.press("tab");
     desk.type_text("20261110_export_transactions");
     desk.press("enter");
@@ -184,7 +184,7 @@ fn a_run_of_another_console_appears_and_does_not_move_the_cursor() {
 }
 
 #[test]
-fn a_launch_that_another_operator_was_faster_with_is_refused_at_its_confirmation() {
+fn a_launch_that_another_operator_was_faster_with_is_taken_back_at_once() {
     let staging = stopover::config::Config { environment: None, ..config() };
     let mut desk = Desk::with(staging, Some(passport("staging", false)), (120, 40));
     desk.select(APPLIED);
@@ -192,10 +192,79 @@ fn a_launch_that_another_operator_was_faster_with_is_refused_at_its_confirmation
     desk.type_text("again");
     let lease = Lease::granted(now(), Duration::from_secs(30));
     changes(&mut desk, 1, vec![run(APPLIED, "77778888", "joe", now(), RunState::Queued { since: now(), lease })]);
+    assert!(desk.screen().contains("joe launched run 77778888"), "{}", desk.screen());
     desk.taken();
     desk.press("enter");
     assert_eq!(launched(&desk.taken()), 0);
-    assert!(desk.screen().contains("joe launched run 77778888"), "{}", desk.screen());
+}
+
+fn in_staging() -> Desk {
+    let staging = stopover::config::Config { environment: None, ..config() };
+    Desk::with(staging, Some(passport("staging", false)), (120, 40))
+}
+
+fn succeeded(name: &str, digits: &str) -> Run {
+    run(name, digits, "joe", now(), RunState::Succeeded { at: now() })
+}
+
+#[test]
+fn a_rerun_that_another_operator_has_done_meanwhile_is_looked_at_again() {
+    let mut desk = in_staging();
+    desk.select(APPLIED);
+    desk.press("R");
+    desk.type_text("again");
+    changes(&mut desk, 1, vec![succeeded(APPLIED, "77778888")]);
+    desk.press("enter");
+    assert_eq!(launched(&desk.taken()), 0, "the word that was typed was about the run before");
+    let screen = desk.screen();
+    assert!(screen.contains("joe launched run 77778888 at"), "{screen}");
+    assert!(screen.contains("run 77778888 succeeded"), "{screen}");
+    desk.type_text("again");
+    desk.press("enter");
+    assert_eq!(launched(&desk.taken()), 1);
+}
+
+#[test]
+fn keys_that_are_typed_into_an_outdated_dialog_start_nothing_else() {
+    let mut desk = in_staging();
+    desk.press("c");
+    let mut paused = running();
+    paused.state = RunState::Paused { at: now(), by: actor("joe", "stopover-1a2b") };
+    paused.updated_at = now().plus(Duration::from_secs(1));
+    changes(&mut desk, 1, vec![paused]);
+    desk.taken();
+    assert!(desk.screen().contains("is paused now") && desk.screen().contains("by joe"), "{}", desk.screen());
+    desk.press("c u R p enter");
+    assert!(desk.app.dialog.is_none() && desk.taken().is_empty());
+}
+
+#[test]
+fn what_was_sent_is_not_asked_again_when_the_ledger_shows_it_first() {
+    let mut desk = in_staging();
+    desk.select(APPLIED);
+    desk.press("R");
+    desk.type_text("again");
+    desk.press("enter");
+    let own = succeeded(APPLIED, "77778888");
+    changes(&mut desk, 1, vec![own.clone()]);
+    assert!(matches!(desk.app.dialog, Some(Dialog::Launch(_))));
+    let text = "launched".to_owned();
+    desk.tell(Message::Acted(Acted::Done { text, run: Some(Box::new(own)) }));
+    assert!(desk.app.dialog.is_none() && desk.app.notice.is_some());
+    changes(
+        &mut desk,
+        2,
+        vec![run(APPLIED, "88889999", "joe", now().plus(Duration::from_secs(2)), RunState::Succeeded { at: now() })],
+    );
+    assert!(desk.app.notice.is_none(), "what it spoke of has moved on");
+}
+
+#[test]
+fn an_answer_that_is_overdue_is_said_so() {
+    let mut desk = Desk::ready((80, 24));
+    desk.app.clock.advance(Duration::from_secs(6));
+    desk.tell(Message::Tick);
+    assert!(desk.screen().contains("no answer for 3 s"), "{}", desk.screen());
 }
 
 #[test]
