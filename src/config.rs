@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +104,7 @@ impl StateDir {
     /// What the system says.
     pub fn prepare(&self) -> std::io::Result<()> {
         let logs = self.0.join("runs");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs)?;
+        crate::private::create_dir_all(&logs)?;
         rustix::fs::access(&logs, rustix::fs::Access::WRITE_OK)?;
         Ok(())
     }

@@ -13,7 +13,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config place process secret time
+//!   config place private process secret time
 //! ```
 
 #![forbid(unsafe_code)]

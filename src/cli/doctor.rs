@@ -130,7 +130,7 @@ fn check_catalog(catalog: &Catalog, file: &Path) -> Check {
 
 fn check_state_dir(config: &Config) -> Check {
     let path = config.state_dir.path();
-    let attempt = std::fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path).map(drop));
+    let attempt = crate::private::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path).map(drop));
     let (verdict, text) = match attempt {
         Err(error) if config.read_only => {
             (Verdict::Warning, format!("{} cannot be written to: {error}", path.display()))
