@@ -22,6 +22,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod engine;
 pub mod launch;
 pub mod ledger;
 pub mod logs;

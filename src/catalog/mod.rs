@@ -16,6 +16,7 @@ mod problem;
 mod project;
 mod requirements;
 pub mod scaffold;
+mod steps;
 mod walk;
 mod yaml;
 
@@ -30,6 +31,9 @@ pub use manifest::check_manifest;
 pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
 pub use problem::{Position, Problem};
 pub use project::{Project, Settings};
+pub use steps::{
+    Backfill, Change, Copy, CreateIndexes, DatabaseCommand, DropIndexes, Hint, Holds, Speed, Step, Steps, Target,
+};
 
 /// The name of a migration: the stem of its file, e.g. `20261104_add_sender_to_transactions`. Ids sort in the order of work.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -162,6 +166,28 @@ pub struct Migration {
 pub enum Work {
     /// A program in a process group of its own.
     Executable(CommandTemplate),
+    /// Steps that Stopover executes itself.
+    Steps(Arc<Steps>),
+}
+
+impl Work {
+    /// What a run of it executes, word by word: the program and its arguments, or `steps:` and the title of each.
+    #[must_use]
+    pub fn words(&self, name: &MigrationId, rerun: bool) -> Vec<String> {
+        match self {
+            Self::Executable(template) => template.render(name, rerun),
+            Self::Steps(steps) => std::iter::once("steps:".to_owned()).chain(steps.titles()).collect(),
+        }
+    }
+
+    /// The program, if it is one.
+    #[must_use]
+    pub fn program(&self) -> Option<&CommandTemplate> {
+        match self {
+            Self::Executable(template) => Some(template),
+            Self::Steps(_) => None,
+        }
+    }
 }
 
 /// A program with arguments, in which `{name}`, `{rerun}` and `{file}` stand for the launch's values.

@@ -229,8 +229,10 @@ impl<'a> EventView<'a> {
 
 /// What a manifest says it runs, for people.
 pub fn command_line(work: &Work) -> String {
-    let Work::Executable(template) = work;
-    shell_words(&template.argv)
+    match work {
+        Work::Executable(template) => shell_words(&template.argv),
+        Work::Steps(steps) => steps.titles().join(", then "),
+    }
 }
 
 /// Arguments as they would be typed into a shell.

@@ -1,6 +1,6 @@
 //! Whether a launch is allowed, and what exactly it would run: decided from the catalog and the ledger, without touching either.
 
-use crate::catalog::{Catalog, Migration, MigrationId, ParamError, Params, Work};
+use crate::catalog::{Catalog, Migration, MigrationId, ParamError, Params};
 use crate::config::Config;
 use crate::ledger::{Histories, MigrationState, NewContent, Run, Standing};
 use crate::secret::Secret;
@@ -255,9 +255,8 @@ pub fn plan(
     }
     let params = Params::resolve(&migration.params, &request.params)
         .map_err(|error| PlanRefusal::Param { migration: id.clone(), error })?;
-    let Work::Executable(template) = &migration.work;
     Ok(Plan {
-        command: template.render(id, request.rerun),
+        command: migration.work.words(id, request.rerun),
         migration: migration.clone(),
         rerun: request.rerun,
         forced: !missing.is_empty(),
@@ -285,9 +284,8 @@ pub(super) fn resumption(
     if changed && !accept_changed {
         return Err(PlanRefusal::ContentChanged { migration: run.migration.clone(), run: run.id.short() });
     }
-    let Work::Executable(template) = &migration.work;
     let content = changed.then(|| NewContent {
-        command: template.render(&migration.id, run.launch.rerun),
+        command: migration.work.words(&migration.id, run.launch.rerun),
         checksum: migration.checksum.clone(),
     });
     Ok(Resumption { secrets: resume_secrets(migration, run, given)?, content })

@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 
 pub use address::LedgerAddress;
 pub use passport::{EnvironmentName, Passport, WrongEnvironment};
-pub use progress::{Progress, Rate, RemainingCount};
+pub use progress::{EngineProgress, Progress, Rate, RemainingCount};
 pub use run::{
     Checkpoint, Failure, FailureCause, Interruption, Launch, LaunchParam, Lease, Run, RunId, RunState, Standing, Wish,
     WishKind, Worker,

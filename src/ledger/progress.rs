@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Speed;
 use crate::time::Timestamp;
 
 /// How far a run is. Everything is optional: a program need not say anything.
@@ -28,6 +29,40 @@ pub struct Progress {
     /// What the operator should know and the run goes on in spite of, e.g. that the mirror cannot be opened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What the native engine tells of itself; nothing for a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Box<EngineProgress>>,
+}
+
+/// What the native engine tells beyond how much is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EngineProgress {
+    /// The step it is at, from 0.
+    pub step: u32,
+    /// How many there are.
+    pub steps: u32,
+    /// What the step does, e.g. `backfill transactions`.
+    pub title: String,
+    /// Whether the total is an estimate, because counting would have taken too long.
+    pub estimated: bool,
+    /// Documents that the filter selected, over all attempts of this step.
+    pub matched: i64,
+    /// Of these, documents that were changed or written.
+    pub modified: i64,
+    /// Of these, documents that a transform left alone.
+    pub skipped: i64,
+    /// Documents that are left out because the server or the transform refuses them.
+    pub quarantined: i64,
+    /// Batches of this attempt that were tried again after an error that passes.
+    pub retried: i64,
+    /// Why it holds or goes slower just now, e.g. `replication lag 4.2 s > 2 s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Documents in the latest batch.
+    pub batch: i64,
+    /// How fast it may go just now.
+    pub speed: Speed,
 }
 
 /// Items per second, over the last half minute and over the whole attempt: the two ends of an honest forecast.

@@ -41,6 +41,9 @@ pub struct Archive {
     head_end: Option<u64>,
     /// What lies between the first part and this is removed.
     trimmed: u64,
+    /// The length of the chunk at `next` whose storing was not confirmed. It may be there all the same, and a reader may have gone on
+    /// from its end: it is stored again as it was, never longer.
+    unconfirmed: Option<usize>,
     buffer: Vec<u8>,
 }
 
@@ -58,6 +61,7 @@ impl Archive {
             next: 0,
             head_end: None,
             trimmed: 0,
+            unconfirmed: None,
             buffer: vec![0; CHUNK],
         }
     }
@@ -101,14 +105,18 @@ impl Archive {
     /// Ships one chunk; whether there was one.
     async fn step(&mut self, last: bool) -> Result<bool, LedgerError> {
         let extent = self.extent.get();
-        self.next = self.next.max(extent.part_offset);
-        if self.head_end.is_some() && extent.end.saturating_sub(self.next) > KEEP {
-            let target = extent.end - KEEP;
+        if self.next < extent.part_offset {
+            self.next = extent.part_offset;
+            self.unconfirmed = None;
+        }
+        if self.head_end.is_some() && self.unconfirmed.is_none() && extent.end.saturating_sub(self.next) > KEEP {
+            let target = extent.part_offset.max(extent.end - KEEP);
             let read = self.read(extent, target);
             let skip = memchr::memchr(b'\n', &self.buffer[..read]).map_or(0, |at| at as u64 + 1);
             self.next = target + skip;
         }
         let count = self.read(extent, self.next);
+        let count = self.unconfirmed.map_or(count, |length| length.min(count));
         let whole = match memchr::memrchr(b'\n', &self.buffer[..count]) {
             Some(at) => at + 1,
             // A torn end is shipped only when nothing can complete it any more.
@@ -119,7 +127,9 @@ impl Archive {
             return Ok(false);
         }
         let bytes = self.buffer[..whole].to_vec();
+        self.unconfirmed = Some(whole);
         self.ledger.archive(LogChunk { run: self.run, attempt: self.attempt, offset: self.next, bytes }).await?;
+        self.unconfirmed = None;
         self.next += whole as u64;
         if self.head_end.is_none() && self.next >= KEEP {
             self.head_end = Some(self.next);

@@ -190,7 +190,9 @@ impl<'a> Attempt<'a> {
                 migration.checksum.short()
             ));
         }
-        let Work::Executable(template) = &migration.work;
+        let Work::Executable(template) = &migration.work else {
+            return Err(format!("{id} has steps, which this worker does not execute"));
+        };
         let (program, output) = Program::start(&launch.command, &template.directory, &self.variables)?;
         Ok((migration, program, output))
     }

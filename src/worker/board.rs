@@ -57,6 +57,7 @@ impl Board {
             rate,
             remaining: self.remaining.borrow_and_update().clone().or_else(|| self.before.remaining.clone()),
             warnings: self.warnings.list(),
+            engine: said.engine.or_else(|| self.before.engine.clone()),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::{oneshot, watch};
 
-use crate::ledger::{Checkpoint, Progress};
+use crate::ledger::{Checkpoint, EngineProgress, Progress};
 use crate::logs::file::LogFile;
 use crate::logs::mirror::Mirror;
 use crate::logs::record::{Stream, push_prefix};
@@ -44,6 +44,8 @@ pub struct Said {
     pub message: Option<String>,
     /// The latest checkpoint of this attempt.
     pub checkpoint: Option<Checkpoint>,
+    /// What only the native engine tells.
+    pub engine: Option<Box<EngineProgress>>,
 }
 
 /// What the pump is made of.

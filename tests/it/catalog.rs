@@ -98,7 +98,7 @@ grace: 20s
     assert_eq!(ids, ["20261101_charges", "20261102_phones", "20261103_senders"]);
 
     let rendered = |name: &str| {
-        let Work::Executable(template) = &ready(&catalog, name).work;
+        let template = ready(&catalog, name).work.program().unwrap();
         (template.render(&id(name), true), template.directory.to_path_buf())
     };
     let shell = house.path("migrations/20261101_charges.sh").to_string_lossy().into_owned();
@@ -325,9 +325,9 @@ fn a_program_with_a_slash_is_bound_to_the_directory_of_its_manifest_and_a_bare_o
     house.file("migrations/a.yaml", "command: [../tools/run.sh, x]\n");
     house.file("migrations/b.yaml", "command: [no-such-program-anywhere, x]\n");
     let catalog = house.load();
-    let Work::Executable(a) = &ready(&catalog, "a").work;
+    let a = ready(&catalog, "a").work.program().unwrap();
     assert_eq!(a.argv, [house.path("tools/run.sh").to_str().unwrap(), "x"]);
-    let Work::Executable(b) = &ready(&catalog, "b").work;
+    let b = ready(&catalog, "b").work.program().unwrap();
     assert_eq!(b.argv[0], "no-such-program-anywhere");
 }
 

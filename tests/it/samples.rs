@@ -80,7 +80,7 @@ impl Attempt<'_> {
     }
 
     fn command(&self) -> Command {
-        let Work::Executable(template) = &self.migration.work;
+        let template = self.migration.work.program().unwrap();
         let rerun = self.variables.get("STOPOVER_RERUN").is_some_and(|value| value == "true");
         let mut command = command(template, &self.migration.id, rerun);
         let params = Params::resolve(&self.migration.params, &self.params).unwrap();

@@ -140,9 +140,13 @@ fn facts(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>>
             vec![Span::raw(param.name.clone()), Span::styled(format!("  {secret}{kind}{need}"), quiet)],
         ));
     }
-    let Work::Executable(template) = &migration.work;
-    for (index, line) in wrap(&template.argv.join(" "), columns.saturating_sub(12)).into_iter().enumerate() {
-        lines.push(plain(if index == 0 { "command" } else { "" }, line));
+    let (label, texts) = match &migration.work {
+        Work::Executable(template) => ("command", vec![template.argv.join(" ")]),
+        Work::Steps(steps) => ("steps", steps.titles()),
+    };
+    let texts = texts.iter().flat_map(|text| wrap(text, columns.saturating_sub(12)));
+    for (index, line) in texts.enumerate() {
+        lines.push(plain(if index == 0 { label } else { "" }, line));
     }
     match &migration.remaining {
         Some(Remaining::Count { collection, filter, .. }) => {

@@ -309,9 +309,17 @@ fn moment(at: Timestamp) -> String {
 }
 
 fn work(writer: &mut Writer<'_>, migration: &Migration, rerun: bool) {
-    let Work::Executable(template) = &migration.work;
-    writer.fact("command", &template.render(&migration.id, rerun).join(" "));
-    writer.fact("in", &template.directory.display().to_string());
+    match &migration.work {
+        Work::Executable(template) => {
+            writer.fact("command", &template.render(&migration.id, rerun).join(" "));
+            writer.fact("in", &template.directory.display().to_string());
+        }
+        Work::Steps(steps) => {
+            for (index, title) in steps.titles().iter().enumerate() {
+                writer.fact(if index == 0 { "steps" } else { "" }, title);
+            }
+        }
+    }
     if let Some(timeout) = migration.timeout {
         writer.fact("timeout", &span(timeout));
     }
@@ -365,10 +373,7 @@ fn resuming(app: &App, run: &Run, standing: Standing, changed: bool, form: &Form
     writer.gap();
     writer.place();
     let command = match app.entry(&run.migration) {
-        Some(Entry::Ready(migration)) if changed => {
-            let Work::Executable(template) = &migration.work;
-            template.render(&migration.id, run.launch.rerun)
-        }
+        Some(Entry::Ready(migration)) if changed => migration.work.words(&migration.id, run.launch.rerun),
         _ => run.launch.command.clone(),
     };
     writer.fact("command", &command.join(" "));

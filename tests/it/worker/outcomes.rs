@@ -145,7 +145,7 @@ async fn a_file_that_changes_between_the_launch_and_its_start_is_not_run() {
     let by = Actor { operator: "ada".to_owned(), place: Place::current().into() };
     ledger.act(id.parse().unwrap(), Action::Resume { by, lease: PATIENCE, content: None }).await.unwrap();
     let scene = scene.script("moving", "echo second");
-    assert_eq!(scene.stopover(&["worker", &id, "--attempt", "2"]).status, 0, "the worker has done its part");
+    scene.must(&["worker", &id, "--attempt", "2"]);
     let run = scene.until("moving", &["failed"]);
     assert!(run["error"]["message"].as_str().unwrap().contains("has changed since"), "{run}");
     assert_eq!(lines(&scene, &run, "stdout"), ["first"]);
