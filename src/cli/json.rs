@@ -208,6 +208,7 @@ impl<'a> ErrorView<'a> {
             FailureCause::Signal { signal } => ("signal", None, Some(*signal)),
             FailureCause::Timeout { .. } => ("timeout", None, None),
             FailureCause::Start { .. } => ("start", None, None),
+            FailureCause::Step { .. } => ("step", None, None),
             FailureCause::Worker { .. } => ("worker", None, None),
         };
         Some(Self { message: failure.cause.to_string(), kind, exit_status, signal, last_lines: &failure.last_lines })

@@ -100,6 +100,7 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
             command: plan.command,
             params,
             checksum: plan.migration.checksum.clone(),
+            quarantine_of: None,
         },
         lease: CLAIM_WITHIN,
     };

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 
 use crate::time::Timestamp;
 
-use super::{Event, Histories, LedgerError, LedgerReader, LogChunk, LogPosition, Passport, Run, RunId, RunQuery, Seen};
+use super::{
+    Event, Histories, LedgerError, LedgerReader, LogChunk, LogPosition, Passport, QuarantinePosition, Quarantined, Run,
+    RunId, RunQuery, Seen,
+};
 
 /// A writer that has a reader for everything that [`LedgerReader`] asks of it.
 pub(super) trait ReadsThrough: Send + Sync {
@@ -59,5 +62,14 @@ impl<W: ReadsThrough> LedgerReader for W {
 
     async fn log(&self, run: RunId, from: LogPosition, limit: u32) -> Result<Vec<LogChunk>, LedgerError> {
         self.reader().log(run, from, limit).await
+    }
+
+    async fn quarantined(
+        &self,
+        run: RunId,
+        after: Option<QuarantinePosition>,
+        limit: u32,
+    ) -> Result<Vec<Quarantined>, LedgerError> {
+        self.reader().quarantined(run, after, limit).await
     }
 }

@@ -9,12 +9,14 @@ mod mongo;
 mod packing;
 mod passport;
 mod progress;
+mod quarantine;
 mod run;
 #[cfg(test)]
 mod samples;
 mod sqlite;
 mod standing;
 mod transition;
+mod tuning;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +30,14 @@ use crate::time::Timestamp;
 pub use address::LedgerAddress;
 pub use passport::{EnvironmentName, Passport, WrongEnvironment};
 pub use progress::{EngineProgress, Progress, Rate, RemainingCount};
+pub use quarantine::{NewQuarantined, QuarantinePosition, Quarantined};
 pub use run::{
     Checkpoint, Failure, FailureCause, Interruption, Launch, LaunchParam, Lease, Run, RunId, RunState, Standing, Wish,
     WishKind, Worker,
 };
 pub use standing::{Histories, History, MigrationState, Success};
 pub use transition::{Action, Applied, Event, EventKind, NewContent, Outcome, Refusal};
+pub use tuning::{SpeedChange, SpeedError, Tuning};
 
 /// The version of the stored shape that this binary reads and writes. A newer binary upgrades an older ledger at its first
 /// write; an older one refuses a newer ledger.
@@ -99,6 +103,8 @@ pub struct Beat {
 pub struct BeatReply {
     /// What an operator wants of the worker.
     pub wish: Option<WishKind>,
+    /// The speed that operators gave the run, if any did.
+    pub speed: Option<SpeedChange>,
     /// Until when the lease holds now.
     pub expires_at: Timestamp,
 }
@@ -166,6 +172,14 @@ pub trait LedgerReader: Send + Sync {
 
     /// Archived pieces of a run's log that start at or after `from`, in order, at most `limit`.
     async fn log(&self, run: RunId, from: LogPosition, limit: u32) -> Result<Vec<LogChunk>, LedgerError>;
+
+    /// Documents that a run left out, from the first one `after` a place on, in the order of their places, at most `limit`.
+    async fn quarantined(
+        &self,
+        run: RunId,
+        after: Option<QuarantinePosition>,
+        limit: u32,
+    ) -> Result<Vec<Quarantined>, LedgerError>;
 }
 
 /// The writing half of a ledger. Getting one creates or upgrades its schema; every write waits for a majority of the servers.
@@ -198,6 +212,10 @@ pub trait LedgerWriter: LedgerReader {
 
     /// Removes archived pieces of an attempt's log that start within `offsets` (bytes), to keep the archive within its bounds.
     async fn trim(&self, run: RunId, attempt: u32, offsets: std::ops::Range<u64>) -> Result<(), LedgerError>;
+
+    /// Records that a run leaves out a document. Recording the same one again (same run, step and document) is harmless: what was
+    /// recorded first stays.
+    async fn quarantine(&self, document: NewQuarantined) -> Result<(), LedgerError>;
 }
 
 /// What came of an action.

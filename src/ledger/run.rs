@@ -17,6 +17,7 @@ use crate::process::ProcessIdentity;
 use crate::time::Timestamp;
 
 use super::progress::Progress;
+use super::tuning::{SpeedChange, Tuning};
 
 /// The name of a run: a version 7 UUID, so that ids sort by the time of launch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +113,9 @@ pub struct Run {
     pub worker: Option<Worker>,
     /// Where it stands.
     pub state: RunState,
+    /// The speed that operators gave it, where that is not the manifest's; for native work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// What the latest heartbeat said.
     #[serde(default)]
     pub progress: Progress,
@@ -141,6 +145,9 @@ pub struct Launch {
     pub params: Vec<LaunchParam>,
     /// The content that was launched.
     pub checksum: Checksum,
+    /// The run of the same migration whose quarantined documents are all that this one works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_of: Option<RunId>,
 }
 
 /// A param as the ledger remembers it.
@@ -325,6 +332,13 @@ pub enum FailureCause {
         /// What the system said, naming the program.
         message: String,
     },
+    /// A step of native work cannot go on.
+    Step {
+        /// What the step does, e.g. `backfill transactions`.
+        title: String,
+        /// What happened, and what to do about it.
+        message: String,
+    },
     /// The worker itself came upon an error that it could not work around.
     Worker {
         /// What and where.
@@ -343,6 +357,7 @@ impl fmt::Display for FailureCause {
             Self::Timeout { seconds } => {
                 write!(f, "timed out after {}", crate::time::short_duration(Duration::from_secs(*seconds)))
             }
+            Self::Step { title, message } => write!(f, "{title}: {message}"),
             Self::Start { message } | Self::Worker { message } => f.write_str(message),
         }
     }
@@ -521,6 +536,12 @@ impl Run {
             RunState::Queued { lease, .. } | RunState::Running { lease, .. } => Some(lease),
             _ => None,
         }
+    }
+
+    /// The speed that operators gave it, over the manifest's; `None` where it is the manifest's.
+    #[must_use]
+    pub fn speed(&self) -> Option<SpeedChange> {
+        self.tuning.as_ref().map(|tuning| tuning.speed)
     }
 
     /// One line on why it stands still, when that needs a reason.

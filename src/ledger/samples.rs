@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 use super::{
     Action, Applied, Beat, Failure, FailureCause, Interruption, Launch, NewRun, Outcome, Progress, Run, RunId,
-    WishKind, Worker,
+    SpeedChange, WishKind, Worker,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -44,6 +44,7 @@ pub(super) fn queued(now: Timestamp) -> Run {
         command: vec!["true".to_owned()],
         params: vec![],
         checksum: checksum('a'),
+        quarantine_of: None,
     };
     let migration = MigrationId::new("20261104_sample").unwrap();
     Run::launched(NewRun { id: RunId::generate(), migration, launch, lease: LEASE }, None, now).0
@@ -67,6 +68,10 @@ pub(super) fn stop(kind: WishKind, who: &str) -> Action {
 
 pub(super) fn resume(who: &str) -> Action {
     Action::Resume { by: actor(who), lease: LEASE, content: None }
+}
+
+pub(super) fn tune(workers: Option<u8>, pace: Option<u8>, who: &str) -> Action {
+    Action::Tune { by: actor(who), speed: SpeedChange::new(workers, pace).unwrap() }
 }
 
 pub(super) fn failure(status: i32) -> Outcome {
@@ -116,6 +121,7 @@ pub(super) fn actions() -> impl Strategy<Value = Action> {
         3 => (attempts, outcomes()).prop_map(|(attempt, outcome)| finish(attempt, outcome)),
         2 => prop_oneof![Just(WishKind::Pause), Just(WishKind::Cancel)].prop_map(|kind| stop(kind, "ana")),
         3 => Just(resume("ben")),
+        1 => (1..4_u8).prop_map(|workers| tune(Some(workers), None, "eva")),
     ]
 }
 

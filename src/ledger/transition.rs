@@ -13,6 +13,7 @@ use crate::time::{Timestamp, short_duration};
 
 use super::progress::Progress;
 use super::run::{Failure, Interruption, Lease, Run, RunState, Standing, Wish, WishKind, Worker};
+use super::tuning::{SpeedChange, Tuning};
 use super::{Beat, BeatReply, NewRun};
 
 /// Something that changes where a run stands.
@@ -49,6 +50,13 @@ pub enum Action {
         lease: Duration,
         /// What it executes from now on, where that is not what was launched.
         content: Option<NewContent>,
+    },
+    /// An operator sets the speed of a run's native work.
+    Tune {
+        /// Who.
+        by: Actor,
+        /// To what.
+        speed: SpeedChange,
     },
 }
 
@@ -108,6 +116,7 @@ pub enum EventKind {
     Succeeded,
     Failed,
     Cancelled,
+    Tuned,
 }
 
 impl EventKind {
@@ -126,6 +135,7 @@ impl EventKind {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Tuned => "tuned",
         }
     }
 }
@@ -211,6 +221,7 @@ impl Run {
             started_at: None,
             worker: None,
             state: RunState::Queued { since: now, lease: Lease::granted(now, lease) },
+            tuning: None,
             progress: Progress::default(),
             checkpoint: None,
             updated_at: now,
@@ -246,7 +257,7 @@ impl Run {
             RunState::Running { wish, .. } => wish.as_ref().map(|wish| wish.kind),
             _ => None,
         };
-        BeatReply { wish, expires_at: self.lease().map_or(now, |lease| lease.expires_at) }
+        BeatReply { wish, speed: self.speed(), expires_at: self.lease().map_or(now, |lease| lease.expires_at) }
     }
 
     /// The time of a change at `now`: strictly after the change before it, so that [`Run::updated_at`] orders the states of a run
@@ -265,6 +276,7 @@ impl Run {
             Action::Finish { attempt, outcome } => self.finish(attempt, outcome, now),
             Action::Stop { kind, by } => self.stop(kind, by, now),
             Action::Resume { by, lease, content } => self.resume(by, lease, content, now),
+            Action::Tune { by, speed } => self.tune(by, speed, now),
         }
     }
 
@@ -477,6 +489,31 @@ impl Run {
             next.launch.checksum = checksum;
         }
         Ok(self.changed(next, now, kind, Some(by), text))
+    }
+
+    /// Sets the speed for this attempt and all later ones: a worker learns of it with its next heartbeat, or as it starts.
+    fn tune(&self, by: Actor, change: SpeedChange, now: Timestamp) -> Result<Applied, Refusal> {
+        if !self.is_open() {
+            return Err(self.ended("tune", now));
+        }
+        let speed = match &self.tuning {
+            Some(tuning) if tuning.speed.then(change) == tuning.speed => {
+                return Ok(Applied::Already(format!(
+                    "run {} is set to {} already: {} did it {} ago, from pod {}",
+                    self.id.short(),
+                    tuning.speed,
+                    tuning.by.operator,
+                    short_duration(now.since(tuning.at)),
+                    tuning.by.place.pod
+                )));
+            }
+            Some(tuning) => tuning.speed.then(change),
+            None => change,
+        };
+        let text = format!("{} set it to {change}", by.operator);
+        let mut next = self.clone();
+        next.tuning = Some(Tuning { speed, by: by.clone(), at: now });
+        Ok(self.changed(next, now, EventKind::Tuned, Some(by), text))
     }
 
     fn is_lost(&self, now: Timestamp) -> bool {

@@ -150,7 +150,7 @@ impl<'a> Attempt<'a> {
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
-        let (heart, pulse) = Heart::new(ledger.clone(), run.id, run.attempt, config.lease, board, claimed);
+        let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, claimed);
         let variables = environment::of_program(config, &run, &secrets);
         Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, archive, heart, pulse, counts })
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Beat, Checkpoint, LedgerError, LedgerWriter, Refusal, RunId, WishKind};
+use crate::ledger::{Beat, Checkpoint, LedgerError, LedgerWriter, Refusal, Run, RunId, SpeedChange, WishKind};
 
 use super::board::Board;
 
@@ -24,6 +24,9 @@ pub struct Pulse {
     pub renewed: Instant,
     /// What an operator wants.
     pub wish: Option<WishKind>,
+    /// The speed that operators gave the run, over the manifest's.
+    #[expect(dead_code, reason = "only native work has a speed")]
+    pub speed: Option<SpeedChange>,
     /// Another attempt holds the run, or it was ended: says which.
     pub fenced: Option<String>,
     /// Why the latest beat failed, if it did.
@@ -43,17 +46,17 @@ pub struct Heart {
 }
 
 impl Heart {
-    /// For an attempt that was claimed by a request sent at `claimed`.
+    /// For the current attempt of `run`, which was claimed by a request sent at `claimed`.
     pub fn new(
         ledger: Arc<dyn LedgerWriter>,
-        run: RunId,
-        attempt: u32,
+        run: &Run,
         lease: Duration,
         board: Board,
         claimed: Instant,
     ) -> (Self, watch::Receiver<Pulse>) {
-        let (pulse, seen) = watch::channel(Pulse { renewed: claimed, wish: None, fenced: None, trouble: None });
-        (Self { ledger, run, attempt, lease, board, stored: None, pulse }, seen)
+        let first = Pulse { renewed: claimed, wish: None, speed: run.speed(), fenced: None, trouble: None };
+        let (pulse, seen) = watch::channel(first);
+        (Self { ledger, run: run.id, attempt: run.attempt, lease, board, stored: None, pulse }, seen)
     }
 
     /// Beats until told to stop; a beat that is on its way is waited for, so that none can arrive after the end was reported.
@@ -95,7 +98,7 @@ impl Heart {
                     self.stored = news;
                 }
                 self.pulse.send_modify(|pulse| {
-                    *pulse = Pulse { renewed: sent, wish: reply.wish, fenced: None, trouble: None };
+                    *pulse = Pulse { renewed: sent, wish: reply.wish, speed: reply.speed, fenced: None, trouble: None };
                 });
                 Ok(())
             }

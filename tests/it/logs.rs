@@ -60,6 +60,7 @@ impl Story {
                 command: vec!["true".to_owned()],
                 params: vec![],
                 checksum: serde_json::from_value::<Checksum>("a".repeat(64).into()).unwrap(),
+                quarantine_of: None,
             },
             lease: LEASE,
         };

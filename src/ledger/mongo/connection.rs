@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 use super::error::Fault;
 use super::record::without_events;
-use super::schema::{LOGS, PASSPORT, RUNS};
+use super::schema::{LOGS, PASSPORT, QUARANTINE, RUNS};
 
 /// How long to look for a primary before the ledger counts as away.
 const SELECTION: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub(super) struct Connection {
     label: String,
     pub(super) runs: Collection<RawDocumentBuf>,
     pub(super) logs: Collection<RawDocumentBuf>,
+    pub(super) quarantine: Collection<RawDocumentBuf>,
     pub(super) passport: Collection<RawDocumentBuf>,
 }
 
@@ -49,9 +50,14 @@ impl Connection {
         };
         let client = client.map_err(|error| Fault::from(error).in_ledger(&label, "reading its address"))?;
         let database = client.default_database().unwrap_or_else(|| client.database(DATABASE));
-        let (runs, logs, passport) =
-            (database.collection(RUNS), database.collection(LOGS), database.collection(PASSPORT));
-        Ok(Self { database, label, runs, logs, passport })
+        Ok(Self {
+            label,
+            runs: database.collection(RUNS),
+            logs: database.collection(LOGS),
+            quarantine: database.collection(QUARANTINE),
+            passport: database.collection(PASSPORT),
+            database,
+        })
     }
 
     pub(super) fn label(&self) -> &str {

@@ -7,14 +7,14 @@ use serde::Deserialize;
 use crate::catalog::{Checksum, MigrationId};
 use crate::ledger::packing::unpack;
 use crate::ledger::{
-    Event, Histories, LATE_AT_MOST, LedgerError, LedgerReader, LogChunk, LogPosition, Passport, Run, RunId, RunQuery,
-    Seen, Success,
+    Event, Histories, LATE_AT_MOST, LedgerError, LedgerReader, LogChunk, LogPosition, Passport, QuarantinePosition,
+    Quarantined, Run, RunId, RunQuery, Seen, Success,
 };
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
 use super::connection::Connection;
-use super::record::{date, log_id, without_events};
+use super::record::{date, log_id, quarantine_id, without_events};
 use super::schema;
 
 /// The `_id` of the stamp.
@@ -215,5 +215,44 @@ impl LedgerReader for MongoReader {
                 Ok(LogChunk { run, attempt, offset, bytes })
             })
             .collect()
+    }
+
+    async fn quarantined(
+        &self,
+        run: RunId,
+        after: Option<QuarantinePosition>,
+        limit: u32,
+    ) -> Result<Vec<Quarantined>, LedgerError> {
+        const READ_QUARANTINE: &str = "find on stopover_quarantine";
+        #[derive(Deserialize)]
+        struct Stored {
+            #[serde(rename = "_id")]
+            place: QuarantinePosition,
+            database: String,
+            collection: String,
+            error: String,
+            attempt: u32,
+            at: Timestamp,
+        }
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        // Before any other place of the run: no `_id` is an empty text.
+        let after = after.unwrap_or_default();
+        // Documents compare field by field, so the places of a run are a range; past it come those of the next run.
+        let past = doc! { "run": run.to_string(), "step": i64::MAX };
+        let range = doc! { "$gt": quarantine_id(run, &after), "$lt": past };
+        let find =
+            self.connection.quarantine.find(doc! { "_id": range }).sort(doc! { "_id": 1 }).limit(i64::from(limit));
+        let cursor = self.connection.list(READ_QUARANTINE, find).await?;
+        let mut found = Vec::new();
+        self.connection
+            .read_all(READ_QUARANTINE, cursor, |stored: Stored| {
+                let Stored { place, database, collection, error, attempt, at } = stored;
+                let QuarantinePosition { step, document } = place;
+                found.push(Quarantined { run, step, database, collection, document, error, attempt, at });
+            })
+            .await?;
+        Ok(found)
     }
 }

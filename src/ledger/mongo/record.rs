@@ -6,7 +6,7 @@ use mongodb::Cursor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ledger::{Event, LedgerError, Run, RunId};
+use crate::ledger::{Event, LedgerError, QuarantinePosition, Run, RunId};
 use crate::time::Timestamp;
 
 use super::connection::Connection;
@@ -55,6 +55,11 @@ pub(super) fn log_id(run: RunId, attempt: u32, offset: u64) -> Document {
         "attempt": i64::from(attempt),
         "offset": i64::try_from(offset).unwrap_or(i64::MAX),
     }
+}
+
+/// The `_id` of a document that a run left out: its index lists those of a run by their places.
+pub(super) fn quarantine_id(run: RunId, place: &QuarantinePosition) -> Document {
+    doc! { "run": run.to_string(), "step": i64::from(place.step), "document": &place.document }
 }
 
 impl Connection {

@@ -13,6 +13,8 @@ use super::connection::Connection;
 pub(super) const RUNS: &str = "stopover_runs";
 /// One document per piece of log.
 pub(super) const LOGS: &str = "stopover_logs";
+/// One document per document that a run left out.
+pub(super) const QUARANTINE: &str = "stopover_quarantine";
 /// The stamp, and the version of the schema.
 pub(super) const PASSPORT: &str = "stopover_passport";
 

@@ -12,18 +12,19 @@ use crate::ledger::delegate::ReadsThrough;
 use crate::ledger::packing::pack;
 use crate::ledger::{
     Acted, Action, Applied, Beat, BeatReply, Event, LedgerError, LedgerReader, LedgerWriter, LogChunk, NewPassport,
-    NewRun, Passport, Run, RunId, WishKind,
+    NewQuarantined, NewRun, Passport, QuarantinePosition, Run, RunId, SpeedChange, WishKind,
 };
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
 use super::connection::Connection;
 use super::reader::{MongoReader, PASSPORT_ID};
-use super::record::{date, document, log_id, stored, without_events};
+use super::record::{date, document, log_id, quarantine_id, stored, without_events};
 use super::schema;
 
 const WRITE_RUNS: &str = "update on stopover_runs";
 const WRITE_LOGS: &str = "update on stopover_logs";
+const WRITE_QUARANTINE: &str = "update on stopover_quarantine";
 
 /// How often a change is tried that others get ahead of. Each time somebody else's write succeeded; only a worker's heartbeat
 /// comes often, so the second try is nearly always the last.
@@ -206,6 +207,11 @@ impl LedgerWriter for MongoWriter {
         #[derive(Deserialize)]
         struct Stored {
             state: StoredState,
+            tuning: Option<StoredTuning>,
+        }
+        #[derive(Deserialize)]
+        struct StoredTuning {
+            speed: SpeedChange,
         }
         #[derive(Deserialize)]
         struct StoredState {
@@ -231,11 +237,15 @@ impl LedgerWriter for MongoWriter {
             .connection
             .runs
             .find_one_and_update(held, vec![doc! { "$set": changes }])
-            .projection(doc! { "state.lease": 1, "state.wish.kind": 1 })
+            .projection(doc! { "state.lease": 1, "state.wish.kind": 1, "tuning.speed": 1 })
             .return_document(ReturnDocument::After);
         if let Some(stored) = self.connection.call(WRITE_RUNS, update).await? {
-            let StoredState { lease, wish } = self.connection.read::<Stored>(&stored)?.state;
-            return Ok(BeatReply { wish: wish.map(|wish| wish.kind), expires_at: lease.expires_at });
+            let Stored { state: StoredState { lease, wish }, tuning } = self.connection.read(&stored)?;
+            return Ok(BeatReply {
+                wish: wish.map(|wish| wish.kind),
+                speed: tuning.map(|tuning| tuning.speed),
+                expires_at: lease.expires_at,
+            });
         }
         let (run, now) = self.run_and_now(id).await?;
         Err(run.fenced(attempt, now).into())
@@ -263,5 +273,22 @@ impl LedgerWriter for MongoWriter {
         let range = doc! { "$gte": log_id(run, attempt, offsets.start), "$lt": log_id(run, attempt, offsets.end) };
         let delete = self.connection.logs.delete_many(doc! { "_id": range });
         self.connection.call("remove on stopover_logs", delete).await.map(|_| ())
+    }
+
+    async fn quarantine(&self, new: NewQuarantined) -> Result<(), LedgerError> {
+        let NewQuarantined { run, step, database, collection, document, error, attempt } = new;
+        let record =
+            doc! { "database": database, "collection": collection, "error": error, "attempt": i64::from(attempt) };
+        // What is there already comes last, and so stays.
+        let insert =
+            vec![doc! { "$replaceWith": { "$mergeObjects": [{ "$literal": record }, { "at": "$$NOW" }, "$$ROOT"] } }];
+        let id = quarantine_id(run, &QuarantinePosition { step, document });
+        let update = self.connection.quarantine.update_one(doc! { "_id": id }, insert).upsert(true);
+        match self.connection.attempt(update).await {
+            Ok(_) => Ok(()),
+            // The same document was recorded a moment ago.
+            Err(fault) if fault.is_duplicate() => Ok(()),
+            Err(fault) => Err(fault.in_ledger(self.connection.label(), WRITE_QUARANTINE)),
+        }
     }
 }

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::ledger::packing::unpack;
 use crate::ledger::{
-    Event, Histories, LATE_AT_MOST, LedgerError, LedgerReader, LogChunk, LogPosition, Passport, Run, RunId, RunQuery,
-    Seen, Success,
+    Event, Histories, LATE_AT_MOST, LedgerError, LedgerReader, LogChunk, LogPosition, Passport, QuarantinePosition,
+    Quarantined, Run, RunId, RunQuery, Seen, Success,
 };
 use crate::time::Timestamp;
 
@@ -128,6 +128,36 @@ impl LedgerReader for SqliteReader {
             .collect()
         });
         Ok(chunks.await?.value)
+    }
+
+    async fn quarantined(
+        &self,
+        run: RunId,
+        after: Option<QuarantinePosition>,
+        limit: u32,
+    ) -> Result<Vec<Quarantined>, LedgerError> {
+        // Before any other place of the run: no `_id` is an empty text.
+        let after = after.unwrap_or_default();
+        let found = self.seen(move |db| {
+            let mut statement = db.prepare_cached(
+                "SELECT step, document, database, collection, error, attempt, at FROM quarantine
+                 WHERE run = ?1 AND (step, document) > (?2, ?3) ORDER BY step, document LIMIT ?4",
+            )?;
+            let rows = statement.query_map((run.to_string(), after.step, after.document, limit), |row| {
+                Ok(Quarantined {
+                    run,
+                    step: row.get(0)?,
+                    document: row.get(1)?,
+                    database: row.get(2)?,
+                    collection: row.get(3)?,
+                    error: row.get(4)?,
+                    attempt: row.get(5)?,
+                    at: Timestamp::from_millis(row.get(6)?),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        });
+        Ok(found.await?.value)
     }
 }
 

@@ -45,6 +45,18 @@ CREATE TABLE logs (
 ) STRICT;
 CREATE INDEX logs_by_age ON logs (stored_at);
 
+CREATE TABLE quarantine (
+    run        TEXT NOT NULL,
+    step       INTEGER NOT NULL,
+    document   TEXT NOT NULL,
+    database   TEXT NOT NULL,
+    collection TEXT NOT NULL,
+    error      TEXT NOT NULL,
+    attempt    INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (run, step, document)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE passport (id INTEGER PRIMARY KEY CHECK (id = 1), passport TEXT NOT NULL) STRICT;
 
 CREATE TABLE clock (

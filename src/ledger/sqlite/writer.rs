@@ -12,8 +12,8 @@ use crate::catalog::MigrationId;
 use crate::ledger::delegate::ReadsThrough;
 use crate::ledger::packing::{LOG_KEPT_DAYS, pack};
 use crate::ledger::{
-    Acted, Action, Applied, Beat, BeatReply, Event, LedgerError, LedgerWriter, LogChunk, NewPassport, NewRun, Passport,
-    Run, RunId,
+    Acted, Action, Applied, Beat, BeatReply, Event, LedgerError, LedgerWriter, LogChunk, NewPassport, NewQuarantined,
+    NewRun, Passport, Run, RunId,
 };
 use crate::time::Timestamp;
 
@@ -153,6 +153,29 @@ impl LedgerWriter for SqliteWriter {
                     "DELETE FROM logs WHERE run = ?1 AND attempt = ?2 AND start >= ?3 AND start < ?4",
                     (run.to_string(), attempt, offset(offsets.start), offset(offsets.end)),
                 )?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn quarantine(&self, new: NewQuarantined) -> Result<(), LedgerError> {
+        self.file
+            .write(move |db| {
+                let now = clock::tick(db)?;
+                db.prepare_cached(
+                    "INSERT INTO quarantine (run, step, document, database, collection, error, attempt, at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                )?
+                .execute((
+                    new.run.to_string(),
+                    new.step,
+                    new.document,
+                    new.database,
+                    new.collection,
+                    new.error,
+                    new.attempt,
+                    now.as_millis(),
+                ))?;
                 Ok(())
             })
             .await

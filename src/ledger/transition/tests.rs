@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::samples::{
-    actions, actor, at, claim, courses, failure, finish, heartbeat, queued, resume, running, stop, worker,
+    actions, actor, at, claim, courses, failure, finish, heartbeat, queued, resume, running, stop, tune, worker,
 };
 
 #[test]
@@ -86,6 +86,39 @@ fn a_run_at_work_needs_no_resume() {
 }
 
 #[test]
+fn a_speed_adds_to_the_one_before_and_outlives_its_attempt() {
+    let Applied::Changed(run, event) = running(at(0)).apply(tune(Some(2), Some(50), "ada"), at(1)).unwrap() else {
+        panic!("it is changed")
+    };
+    assert_eq!((event.kind, event.text.as_str()), (EventKind::Tuned, "ada set it to 2 workers at 50 % pace"));
+    let slower =
+        run.after(tune(None, Some(20), "ben"), at(2)).after(finish(1, failure(1)), at(3)).after(resume("ana"), at(4));
+    assert_eq!(slower.speed().unwrap().to_string(), "2 workers at 20 % pace");
+}
+
+#[test]
+fn a_speed_that_holds_already_is_not_set_again() {
+    let run = running(at(0)).after(tune(Some(2), Some(50), "ada"), at(1));
+    let sentence = run.already(tune(None, Some(50), "ben"), at(4));
+    assert!(
+        sentence.ends_with("is set to 2 workers at 50 % pace already: ada did it 3 s ago, from pod console-1"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn every_run_that_has_not_ended_takes_a_speed() {
+    let change = || tune(Some(2), None, "ada");
+    queued(at(0)).after(change(), at(1));
+    running(at(0)).after(change(), at(90));
+    queued(at(0)).after(stop(WishKind::Pause, "ana"), at(1)).after(change(), at(2));
+    for outcome in [Outcome::Succeeded, failure(1)] {
+        let ended = running(at(0)).after(finish(1, outcome), at(1));
+        assert!(matches!(ended.apply(change(), at(2)), Err(Refusal::Ended { verb: "tune", .. })));
+    }
+}
+
+#[test]
 fn a_refusal_says_what_to_do_instead() {
     let succeeded = running(at(0)).after(finish(1, Outcome::Succeeded), at(1));
     let refusal = succeeded.apply(resume("ana"), at(2)).unwrap_err().to_string();
@@ -127,7 +160,10 @@ proptest! {
             now = now.plus(Duration::from_secs(seconds.unsigned_abs()));
             let Ok(Applied::Changed(next, event)) = run.apply(action.clone(), now) else { continue };
 
-            prop_assert!(may_follow(&run.state, &next.state), "{:?} -> {:?}", run.state, next.state);
+            let tuned = matches!(action, Action::Tune { .. });
+            // A speed changes nothing but itself.
+            let goes = if tuned { run.state == next.state } else { may_follow(&run.state, &next.state) };
+            prop_assert!(goes, "{:?} -> {:?}", run.state, next.state);
             // The attempt rises by a resume and by nothing else.
             let resumed = matches!(action, Action::Resume { .. });
             prop_assert_eq!(next.attempt, run.attempt + u32::from(resumed));
@@ -135,8 +171,10 @@ proptest! {
             match action {
                 Action::Claim { attempt, .. } => prop_assert!(attempt == run.attempt && next.is_held_by(attempt)),
                 Action::Finish { attempt, .. } => prop_assert!(run.is_held_by(attempt)),
-                Action::Stop { .. } | Action::Resume { .. } => {}
+                Action::Stop { .. } | Action::Resume { .. } | Action::Tune { .. } => {}
             }
+            // A speed is kept until somebody sets another.
+            prop_assert!(tuned || next.tuning == run.tuning);
             // What a launch decided holds for ever.
             prop_assert_eq!((run.id, &run.migration, run.created_at, &run.launch), (next.id, &next.migration, next.created_at, &next.launch));
             prop_assert!(next.updated_at > run.updated_at);

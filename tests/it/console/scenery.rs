@@ -170,6 +170,7 @@ pub fn run(name: &str, digits: &str, operator: &str, started: Timestamp, state: 
             command: vec!["node".to_owned(), format!("{name}.js")],
             params: Vec::new(),
             checksum: checksum('a'),
+            quarantine_of: None,
         },
         attempt: 1,
         started_at: Some(started),
@@ -178,6 +179,7 @@ pub fn run(name: &str, digits: &str, operator: &str, started: Timestamp, state: 
             process: ProcessIdentity { pid: 4711, start_ticks: 1 },
         }),
         state,
+        tuning: None,
         progress: Progress::default(),
         checkpoint: None,
         updated_at,
@@ -201,6 +203,7 @@ pub fn running() -> Run {
             stalled_since: None,
         }),
         warnings: vec!["the output of PID 1 cannot be opened: this run is not in `kubectl logs`".to_owned()],
+        engine: None,
     };
     run
 }

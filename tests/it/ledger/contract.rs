@@ -2,7 +2,7 @@
 
 use stopover::ledger::{
     Checkpoint, EnvironmentName, EventKind, Failure, FailureCause, Interruption, LedgerError, LogChunk, LogPosition,
-    NewPassport, Refusal, RunQuery, RunState, Standing, WishKind,
+    NewPassport, NewQuarantined, Refusal, RunQuery, RunState, SpeedChange, Standing, WishKind,
 };
 use stopover::time::Timestamp;
 
@@ -49,6 +49,10 @@ contract! {
     a_log_is_trimmed_within_one_attempt
     a_ledger_is_stamped_once_and_restamped_on_request
     updates_of_a_run_have_rising_times
+    a_speed_reaches_the_worker_with_its_next_heartbeat
+    a_speed_outlives_the_attempt_and_every_heartbeat
+    quarantined_documents_come_back_in_order_and_in_pages
+    a_document_is_quarantined_once
 }
 
 async fn a_ledger_that_does_not_exist_is_empty(home: Home) {
@@ -60,6 +64,7 @@ async fn a_ledger_that_does_not_exist_is_empty(home: Home) {
     assert_eq!(reader.passport().await.unwrap(), None);
     assert!(reader.events(RunId::generate()).await.unwrap().is_empty());
     assert!(reader.log(RunId::generate(), LogPosition::default(), 10).await.unwrap().is_empty());
+    assert!(reader.quarantined(RunId::generate(), None, 10).await.unwrap().is_empty());
     let apart = reader.now().await.unwrap().since(Timestamp::of_this_machine());
     assert!(apart < Duration::from_mins(1));
 }
@@ -449,6 +454,94 @@ async fn updates_of_a_run_have_rising_times(home: Home) {
         last = updated_at;
     }
     assert!(hand.finish(&run, Outcome::Succeeded).await.updated_at > last);
+}
+
+fn tune(workers: Option<u8>, pace: Option<u8>, who: &str) -> Action {
+    Action::Tune { by: actor(who), speed: SpeedChange::new(workers, pace).unwrap() }
+}
+
+async fn a_speed_reaches_the_worker_with_its_next_heartbeat(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    assert_eq!(hand.0.beat(run.id, 1, beat(1, LEASE)).await.unwrap().speed, None);
+    hand.change(&run, tune(Some(2), None, "ana")).await;
+    let tuned = hand.change(&run, tune(None, Some(50), "ben")).await;
+    let reply = hand.0.beat(run.id, 1, beat(2, LEASE)).await.unwrap();
+    assert_eq!(reply.speed, Some(SpeedChange::new(Some(2), Some(50)).unwrap()));
+    assert_eq!(reply.wish, None);
+    let tuning = tuned.tuning.unwrap();
+    assert_eq!((Some(tuning.speed), tuning.by), (reply.speed, actor("ben")));
+    let sentence = hand.already(&run, tune(Some(2), Some(50), "eva")).await;
+    assert!(sentence.contains("already: ben did it"), "{sentence}");
+    let events = hand.0.events(run.id).await.unwrap();
+    let told: Vec<_> = events.iter().filter(|event| event.kind == EventKind::Tuned).map(|event| &event.text).collect();
+    assert_eq!(told, ["ana set it to 2 workers", "ben set it to 50 % pace"]);
+}
+
+async fn a_speed_outlives_the_attempt_and_every_heartbeat(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    let tuned = hand.change(&run, tune(Some(3), None, "ana")).await;
+    hand.0.beat(run.id, 1, beat(1, LEASE)).await.unwrap();
+    let stopped = hand.finish(&run, Outcome::Interrupted(Interruption::Shutdown)).await;
+    let resumed = hand.change(&stopped, Action::Resume { by: actor("ana"), lease: LEASE, content: None }).await;
+    let next = hand.claim(&resumed, LEASE).await;
+    assert_eq!((next.attempt, next.tuning), (2, tuned.tuning));
+    hand.finish(&resumed, Outcome::Succeeded).await;
+    let refusal = hand.refused(&run, tune(Some(1), None, "ana")).await;
+    assert!(matches!(refusal, LedgerError::Refused(Refusal::Ended { .. })), "{refusal}");
+}
+
+/// A document that `run` leaves out at a step; its `_id` is what a query language could mistake for its own.
+fn refused_document(run: RunId, step: u32, id: &str) -> NewQuarantined {
+    NewQuarantined {
+        run,
+        step,
+        database: "payments".to_owned(),
+        collection: "transactions".to_owned(),
+        document: id.to_owned(),
+        error: "$$ROOT failed validation".to_owned(),
+        attempt: 1,
+    }
+}
+
+async fn quarantined_documents_come_back_in_order_and_in_pages(home: Home) {
+    let writer = home.writer().await;
+    let run = RunId::generate();
+    let places = [(0, "\"$set\""), (0, r#"{"$oid":"65f0"}"#), (1, "\"$$NOW\""), (300, "1")];
+    for index in [2, 0, 3, 1] {
+        let (step, id) = places[index];
+        writer.quarantine(refused_document(run, step, id)).await.unwrap();
+    }
+    writer.quarantine(refused_document(RunId::generate(), 0, "1")).await.unwrap();
+
+    let reader = home.reader().await;
+    let all = reader.quarantined(run, None, 100).await.unwrap();
+    let found: Vec<_> = all.iter().map(|left| (left.step, left.document.as_str())).collect();
+    assert_eq!(found, places);
+    assert!(all.is_sorted_by_key(stopover::ledger::Quarantined::position));
+    assert_eq!((all[0].run, all[0].attempt), (run, 1));
+    assert_eq!((all[0].database.as_str(), all[0].collection.as_str()), ("payments", "transactions"));
+    assert_eq!(all[0].error, "$$ROOT failed validation");
+    assert_eq!(reader.quarantined(run, None, 2).await.unwrap(), all[..2]);
+    assert_eq!(reader.quarantined(run, Some(all[1].position()), 2).await.unwrap(), all[2..]);
+    assert!(reader.quarantined(run, Some(all[3].position()), 2).await.unwrap().is_empty());
+    assert!(reader.quarantined(run, None, 0).await.unwrap().is_empty());
+}
+
+async fn a_document_is_quarantined_once(home: Home) {
+    let writer = home.writer().await;
+    let run = RunId::generate();
+    let before = writer.now().await.unwrap();
+    writer.quarantine(refused_document(run, 0, "1")).await.unwrap();
+    let first = writer.quarantined(run, None, 10).await.unwrap();
+    // By the ledger's own clock, which two of its servers' threads may read a moment apart.
+    assert!(first[0].at.plus(Duration::from_secs(1)) > before);
+    let again = NewQuarantined { attempt: 2, error: "another".to_owned(), ..refused_document(run, 0, "1") };
+    writer.quarantine(again).await.unwrap();
+    assert_eq!(writer.quarantined(run, None, 10).await.unwrap(), first);
+    writer.quarantine(refused_document(run, 1, "1")).await.unwrap();
+    assert_eq!(writer.quarantined(run, None, 10).await.unwrap().len(), 2);
 }
 
 async fn wait_until_lost(hand: &Hand, run: &Run) {

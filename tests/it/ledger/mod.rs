@@ -108,6 +108,7 @@ fn launch_of(name: &str, lease: Duration) -> NewRun {
             command: vec!["sh".to_owned(), "-c".to_owned(), "$HOME/run $$NOW".to_owned()],
             params: vec![LaunchParam { name: "region.$a".to_owned(), value: "$set".to_owned(), secret: false }],
             checksum: checksum('a'),
+            quarantine_of: None,
         },
         lease,
     }
