@@ -171,12 +171,15 @@ pub enum Work {
 }
 
 impl Work {
+    /// The first of the [words](Self::words) of steps.
+    pub const STEPS: &str = "steps:";
+
     /// What a run of it executes, word by word: the program and its arguments, or `steps:` and the title of each.
     #[must_use]
     pub fn words(&self, name: &MigrationId, rerun: bool) -> Vec<String> {
         match self {
             Self::Executable(template) => template.render(name, rerun),
-            Self::Steps(steps) => std::iter::once("steps:".to_owned()).chain(steps.titles()).collect(),
+            Self::Steps(steps) => std::iter::once(Self::STEPS.to_owned()).chain(steps.titles()).collect(),
         }
     }
 

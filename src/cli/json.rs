@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::catalog::{Entry, MigrationId, Problem, Work};
-use crate::ledger::{Event, FailureCause, History, MigrationState, Run, RunState};
+use crate::ledger::{
+    EngineProgress, Event, FailureCause, History, MigrationState, Quarantined, Run, RunState, SpeedChange,
+};
 use crate::time::Timestamp;
 
 /// Prints a value as one JSON document.
@@ -64,6 +66,8 @@ pub struct RunView<'a> {
     pub version: &'a str,
     pub rerun: bool,
     pub forced: bool,
+    /// The run whose quarantined documents are all that this one works on.
+    pub quarantine_of: Option<String>,
     pub command: &'a [String],
     pub params: serde_json::Map<String, serde_json::Value>,
     pub checksum: &'a str,
@@ -79,6 +83,10 @@ pub struct RunView<'a> {
     pub remaining: Option<i64>,
     pub message: Option<&'a str>,
     pub warnings: &'a [String],
+    /// What operators set of its speed: `workers`, `pace`, or both.
+    pub speed: Option<SpeedChange>,
+    /// What native work tells beyond that; null for a program.
+    pub engine: Option<EngineView<'a>>,
     /// The checkpoint that a resume continues from, as the program gave it.
     pub checkpoint: Option<Box<RawValue>>,
     /// Why it failed; null otherwise.
@@ -89,12 +97,45 @@ pub struct RunView<'a> {
     pub events: Option<Vec<EventView<'a>>>,
 }
 
+/// What native work tells of itself.
+#[derive(Serialize)]
+pub struct EngineView<'a> {
+    /// From 1.
+    pub step: u32,
+    pub steps: u32,
+    pub title: &'a str,
+    pub estimated: bool,
+    pub matched: i64,
+    pub modified: i64,
+    pub skipped: i64,
+    pub quarantined: i64,
+    pub retried: i64,
+    pub hold: Option<&'a str>,
+    pub batch: i64,
+    pub speed: SpeedChange,
+}
+
+/// A document that a run left out, as in `stopover quarantine --json`.
+#[derive(Serialize)]
+pub struct QuarantinedView<'a> {
+    /// From 1.
+    pub step: u32,
+    pub database: &'a str,
+    pub collection: &'a str,
+    /// The document's `_id` as canonical Extended JSON.
+    #[serde(rename = "_id")]
+    pub id: serde_json::Value,
+    pub error: &'a str,
+    pub attempt: u32,
+    pub at: String,
+}
+
 /// Why a run failed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorView<'a> {
     pub message: String,
-    /// `exit`, `signal`, `timeout`, `start` or `worker`.
+    /// `exit`, `signal`, `timeout`, `start`, `step` or `worker`.
     pub kind: &'static str,
     pub exit_status: Option<i32>,
     pub signal: Option<i32>,
@@ -167,6 +208,7 @@ impl<'a> RunView<'a> {
             version: &run.place().version,
             rerun: run.launch.rerun,
             forced: run.launch.forced,
+            quarantine_of: run.launch.quarantine_of.map(|of| of.to_string()),
             command: &run.launch.command,
             params: run.launch.params.iter().map(|param| (param.name.clone(), param.value.clone().into())).collect(),
             checksum: run.launch.checksum.as_str(),
@@ -181,6 +223,8 @@ impl<'a> RunView<'a> {
             remaining: progress.remaining.as_ref().map(|remaining| remaining.count),
             message: progress.message.as_deref(),
             warnings: &progress.warnings,
+            speed: run.speed(),
+            engine: progress.engine.as_deref().map(EngineView::new),
             checkpoint: run
                 .checkpoint
                 .as_ref()
@@ -195,6 +239,39 @@ impl<'a> RunView<'a> {
     pub fn with_events(mut self, events: &'a [Event]) -> Self {
         self.events = Some(events.iter().map(EventView::new).collect());
         self
+    }
+}
+
+impl<'a> EngineView<'a> {
+    fn new(engine: &'a EngineProgress) -> Self {
+        Self {
+            step: engine.step.saturating_add(1),
+            steps: engine.steps,
+            title: &engine.title,
+            estimated: engine.estimated,
+            matched: engine.matched,
+            modified: engine.modified,
+            skipped: engine.skipped,
+            quarantined: engine.quarantined,
+            retried: engine.retried,
+            hold: engine.hold.as_deref(),
+            batch: engine.batch,
+            speed: engine.speed.into(),
+        }
+    }
+}
+
+impl<'a> QuarantinedView<'a> {
+    pub fn new(left: &'a Quarantined) -> Self {
+        Self {
+            step: left.step.saturating_add(1),
+            database: &left.database,
+            collection: &left.collection,
+            id: serde_json::from_str(&left.document).unwrap_or_else(|_| left.document.clone().into()),
+            error: &left.error,
+            attempt: left.attempt,
+            at: left.at.rfc3339(),
+        }
     }
 }
 

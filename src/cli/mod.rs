@@ -16,12 +16,14 @@ mod list;
 mod logs;
 mod new;
 mod paint;
+mod quarantine;
 mod resume;
 mod run;
 mod runs;
 mod secrets;
 mod show;
 mod table;
+mod tune;
 mod worker;
 
 use std::path::PathBuf;
@@ -90,6 +92,10 @@ enum Verb {
     Pause(control::Args),
     /// End a run for good
     Cancel(control::Args),
+    /// Set how fast a run of steps goes, while it runs
+    Tune(tune::Args),
+    /// List the documents that a run of steps left out, or retry them
+    Quarantine(quarantine::Args),
     /// Stamp the ledger with the environment it belongs to
     Init(init::Args),
     /// Check everything here that a run depends on, and explain every unfinished run
@@ -154,6 +160,8 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Resume(args) => resume::run(&context, args).await,
             Verb::Pause(args) => control::run(&context, WishKind::Pause, args).await,
             Verb::Cancel(args) => control::run(&context, WishKind::Cancel, args).await,
+            Verb::Tune(args) => tune::run(&context, args).await,
+            Verb::Quarantine(args) => quarantine::run(&context, args).await,
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,

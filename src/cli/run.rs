@@ -22,7 +22,7 @@ pub struct Args {
     /// Run it again from the start, although it is applied
     #[arg(long)]
     rerun: bool,
-    /// Run it although what it requires is not applied; recorded with the run
+    /// Run it although what it requires is not applied or, with --rerun, although it changes documents again each time; recorded with the run
     #[arg(long)]
     force: bool,
     /// A param of the manifest; a secret one is better given as KEY=@FILE, or in the variable `STOPOVER_PARAM_KEY`
@@ -75,7 +75,14 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let secret = params.iter().filter(|param| param.secret).map(|param| param.name.as_str());
     let params = super::secrets::complete(args.params, secret)?;
     let seen = histories_of(&*ledger, std::iter::once(&id).chain(requires)).await?;
-    let request = Request { migration: id.clone(), rerun: args.rerun, force: args.force, params };
+    let request = Request {
+        migration: id.clone(),
+        rerun: args.rerun,
+        force: args.force,
+        repeat: args.force,
+        quarantine_of: None,
+        params,
+    };
     let plan = launch::plan(&catalog, &seen.value, seen.now, &context.config, &request)?;
     confirm(&passport, &id, &args.confirm)?;
     let run = launch::launch(&*ledger, &context.config, plan).await?;

@@ -7,7 +7,7 @@ use color_eyre::Result;
 use serde::Serialize;
 
 use crate::catalog::{Entry, Migration, MigrationId, ParamKind};
-use crate::ledger::{Event, History, MigrationState, Run, RunQuery, Seen};
+use crate::ledger::{EngineProgress, Event, History, MigrationState, Run, RunQuery, Seen, SpeedChange};
 use crate::time::Timestamp;
 
 use super::context::histories_of;
@@ -144,11 +144,21 @@ fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) 
     }
     let progress = &run.progress;
     if let Some(done) = progress.done {
-        let total = progress.total.map(|total| format!(" of {total}")).unwrap_or_default();
+        let about = if progress.engine.as_ref().is_some_and(|engine| engine.estimated) { "~" } else { "" };
+        let total = progress.total.map(|total| format!(" of {about}{total}")).unwrap_or_default();
         writeln!(text, "  done         {done}{total}")?;
     }
     if let Some(remaining) = &progress.remaining {
         writeln!(text, "  remaining    {}", remaining.count)?;
+    }
+    if let Some(engine) = &progress.engine {
+        describe_engine(text, run, engine)?;
+    }
+    if let Some(speed) = run.speed() {
+        writeln!(text, "  set to       {speed}")?;
+    }
+    if let Some(of) = run.launch.quarantine_of {
+        writeln!(text, "  retries      what run {} left out", of.short())?;
     }
     if let Some(checkpoint) = &run.checkpoint {
         writeln!(text, "  checkpoint   {}", checkpoint.as_json())?;
@@ -163,6 +173,29 @@ fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) 
         for line in &failure.last_lines {
             writeln!(text, "    | {line}")?;
         }
+    }
+    Ok(())
+}
+
+fn describe_engine(text: &mut String, run: &Run, engine: &EngineProgress) -> Result<()> {
+    let EngineProgress { matched, modified, skipped, quarantined, retried, .. } = engine;
+    writeln!(text, "  step         {} of {}: {}", engine.step.saturating_add(1), engine.steps, engine.title)?;
+    writeln!(
+        text,
+        "  documents    {matched} matched, {modified} modified, {skipped} skipped, {quarantined} quarantined"
+    )?;
+    if *retried > 0 {
+        writeln!(text, "  retried      {retried} batches")?;
+    }
+    // What it did at the end is no news of a run that has ended.
+    if run.is_open() {
+        writeln!(text, "  speed        {}, batches of {}", SpeedChange::from(engine.speed), engine.batch)?;
+        if let Some(hold) = &engine.hold {
+            writeln!(text, "  holding      {hold}")?;
+        }
+    }
+    if *quarantined > 0 {
+        writeln!(text, "  warning      {quarantined} left out; `stopover quarantine {}` lists them", run.id.short())?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::message::Acted;
 use crate::catalog::{Catalog, MigrationId};
 use crate::config::Config;
 use crate::launch::{self, Plan, ResumeRequest};
-use crate::ledger::{self, Action, NewPassport, Run, RunId, WishKind};
+use crate::ledger::{self, Action, NewPassport, Run, RunId, SpeedChange, WishKind};
 
 /// An action takes at most so long to be answered. What it asked for may still happen after; the table will show it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -21,6 +21,8 @@ pub enum Confirmed {
     Resume(Arc<Catalog>, Box<Run>, ResumeRequest),
     /// Pause or cancel.
     Stop(RunId, MigrationId, WishKind),
+    /// Set the speed.
+    Tune(RunId, MigrationId, SpeedChange),
     /// Stamp.
     Stamp(Box<NewPassport>),
 }
@@ -68,6 +70,17 @@ async fn attempt(pen: &Pen, config: &Config, confirmed: Confirmed) -> Result<Act
                         (WishKind::Cancel, false) => "is cancelled",
                     };
                     let text = format!("Run {} of {migration} {what}.", run.id.short());
+                    Ok(Acted::Done { text, run: Some(run) })
+                }
+                ledger::Acted::Already(text) => Ok(Acted::Done { text, run: None }),
+            }
+        }
+        Confirmed::Tune(run, migration, speed) => {
+            launch::check_environment(ledger, config).await.map_err(|error| error.to_string())?;
+            let action = Action::Tune { by: config.actor.clone(), speed };
+            match ledger.act(run, action).await.map_err(|error| error.to_string())? {
+                ledger::Acted::Changed(run) => {
+                    let text = format!("Run {} of {migration} is set to {speed}.", run.id.short());
                     Ok(Acted::Done { text, run: Some(run) })
                 }
                 ledger::Acted::Already(text) => Ok(Acted::Done { text, run: None }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tui_input::Input;
 
-use crate::catalog::{Catalog, Entry, MigrationId};
+use crate::catalog::{Catalog, Entry, MigrationId, Speed, Work};
 use crate::config::Config;
 use crate::ledger::{Event, Histories, History, Passport, Run, RunId, Standing, WrongEnvironment};
 
@@ -237,6 +237,21 @@ impl App {
     #[must_use]
     pub fn latest_run(&self) -> Option<&Run> {
         self.history(self.selected_id()?)?.latest.as_deref()
+    }
+
+    /// How fast a run of steps may go: what operators set, over what its manifest or else its worker says.
+    #[must_use]
+    pub fn speed(&self, run: &Run) -> Speed {
+        let declared = match self.entry(&run.migration) {
+            Some(Entry::Ready(migration)) => match &migration.work {
+                Work::Steps(steps) => Some(steps.speed),
+                Work::Executable(_) => None,
+            },
+            _ => None,
+        };
+        let told = run.progress.engine.as_ref().map(|engine| engine.speed);
+        let speed = declared.or(told).unwrap_or_default();
+        run.speed().map_or(speed, |change| change.over(speed))
     }
 
     /// The run whose events and log are shown: one that was chosen from the list, or the latest.

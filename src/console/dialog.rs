@@ -2,7 +2,7 @@
 
 use tui_input::Input;
 
-use crate::catalog::MigrationId;
+use crate::catalog::{MigrationId, Speed};
 use crate::ledger::{EnvironmentName, MigrationState, Run, RunId, Standing, WishKind};
 use crate::time::Timestamp;
 
@@ -51,6 +51,17 @@ pub enum Dialog {
         /// Without fields.
         form: Form,
     },
+    /// Set the speed of a run's steps.
+    Tune {
+        /// Which.
+        run: RunId,
+        /// Of which migration.
+        migration: MigrationId,
+        /// What the dialog rests on.
+        basis: Basis,
+        /// Workers and pace.
+        form: Form,
+    },
     /// Say which environment the ledger belongs to.
     Stamp {
         /// The environment's name, and whether it is protected.
@@ -80,6 +91,8 @@ pub struct LaunchDialog {
     pub before: Before,
     /// Requirements that are not applied: to go on overrides them.
     pub missing: Vec<(MigrationId, MigrationState)>,
+    /// Whether a second application changes documents again that the first has changed: to go on overrides the guard against that.
+    pub repeats: bool,
     /// Params, and the word of proof where one is asked for.
     pub form: Form,
 }
@@ -116,7 +129,10 @@ impl Dialog {
     pub fn form_mut(&mut self) -> Option<&mut Form> {
         match self {
             Self::Launch(launch) => Some(&mut launch.form),
-            Self::Resume { form, .. } | Self::Stop { form, .. } | Self::Stamp { form, .. } => Some(form),
+            Self::Resume { form, .. }
+            | Self::Stop { form, .. }
+            | Self::Tune { form, .. }
+            | Self::Stamp { form, .. } => Some(form),
             Self::Refusal { .. } => None,
         }
     }
@@ -127,9 +143,24 @@ impl Dialog {
         match self {
             Self::Launch(launch) => Some((&launch.migration, launch.basis)),
             Self::Resume { run, basis, .. } => Some((&run.migration, *basis)),
-            Self::Stop { migration, basis, .. } => Some((migration, *basis)),
+            Self::Stop { migration, basis, .. } | Self::Tune { migration, basis, .. } => Some((migration, *basis)),
             Self::Stamp { .. } | Self::Refusal { .. } => None,
         }
+    }
+
+    /// The dialog that sets the speed of `run`, filled in with the one that holds.
+    #[must_use]
+    pub fn tune(run: &Run, basis: Basis, speed: Speed) -> Self {
+        let field = |name: &str, hint: String, value: u8| Field {
+            name: name.to_owned(),
+            hint,
+            kind: FieldKind::Text { input: Input::new(value.to_string()), secret: false },
+        };
+        let form = Form::new(vec![
+            field("workers", format!("1 to {}: batches under way at once", Speed::MOST_WORKERS), speed.workers),
+            field("pace", "1 to 100 %: the share of the time it works".to_owned(), speed.pace),
+        ]);
+        Self::Tune { run: run.id, migration: run.migration.clone(), basis, form }
     }
 
     /// The dialog that stamps a ledger. Where this process knows its environment, that name must be typed.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::catalog::MigrationId;
 use crate::launch::{Plan, ResumeRequest};
-use crate::ledger::{NewPassport, Run, RunId, WishKind};
+use crate::ledger::{NewPassport, Run, RunId, SpeedChange, WishKind};
 use crate::logs::reader::Direction;
 
 /// A wish of [`super::update::update`].
@@ -35,6 +35,15 @@ pub enum Effect {
         migration: MigrationId,
         /// For a while, or for good.
         kind: WishKind,
+    },
+    /// Set the speed of a run.
+    Tune {
+        /// Which.
+        run: RunId,
+        /// Of which migration, for the answer's text.
+        migration: MigrationId,
+        /// To what.
+        speed: SpeedChange,
     },
     /// Say which environment the ledger belongs to.
     Stamp(Box<NewPassport>),

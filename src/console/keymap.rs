@@ -29,6 +29,7 @@ pub enum Command {
     Resume,
     Pause,
     Cancel,
+    Tune,
     Follow,
     Wrap,
     Times,
@@ -191,6 +192,7 @@ pub const BINDINGS: &[Binding] = bindings![
     [char('u')] PANES, Resume, "resume", "resume what is paused, interrupted, lost or failed", Act, 2;
     [char('p')] PANES, Pause, "pause", "pause the run at its next checkpoint", Act, 3;
     [char('c')] PANES, Cancel, "cancel", "cancel the run for good", Act, 4;
+    [char('S')] PANES, Tune, "speed", "set the workers and the pace of a run of steps, while it runs", Act, 0;
 
     [plain(KeyCode::Enter)] &[Table, Detail], Open, "open", "open: from the table the details, from the details the log", Look, 5;
     [char('l')] PANES, Log, "log", "the log over the whole screen; again: back", Look, 6;

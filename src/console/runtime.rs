@@ -298,6 +298,7 @@ impl Console {
                 }
             }
             Effect::Stop { run, migration, kind } => self.act(Confirmed::Stop(run, migration, kind)),
+            Effect::Tune { run, migration, speed } => self.act(Confirmed::Tune(run, migration, speed)),
             Effect::Stamp(passport) => self.act(Confirmed::Stamp(passport)),
             Effect::LookSoon => self.pace.send_modify(|pace| pace.nudges += 1),
             Effect::Pace { lively } => self.pace.send_modify(|pace| pace.lively = lively),

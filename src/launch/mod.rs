@@ -4,6 +4,7 @@
 
 mod detach;
 mod plan;
+mod refusal;
 
 use crate::catalog::{Catalog, Entry, MigrationId};
 use crate::config::Config;
@@ -15,7 +16,8 @@ use crate::ledger::{
 pub use crate::worker::CLAIM_WITHIN;
 pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
 use plan::Resumption;
-pub use plan::{Plan, PlanRefusal, Request, plan};
+pub use plan::{Plan, Request, plan};
+pub use refusal::PlanRefusal;
 
 /// Why a launch or a resume did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +102,7 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
             command: plan.command,
             params,
             checksum: plan.migration.checksum.clone(),
-            quarantine_of: None,
+            quarantine_of: plan.quarantine_of,
         },
         lease: CLAIM_WITHIN,
     };

@@ -1,10 +1,12 @@
 //! Whether a launch is allowed, and what exactly it would run: decided from the catalog and the ledger, without touching either.
 
-use crate::catalog::{Catalog, Migration, MigrationId, ParamError, Params};
+use crate::catalog::{Catalog, Migration, MigrationId, ParamError, Params, Step, Work};
 use crate::config::Config;
-use crate::ledger::{Histories, MigrationState, NewContent, Run, Standing};
+use crate::ledger::{Histories, MigrationState, NewContent, Run, RunId, Standing};
 use crate::secret::Secret;
 use crate::time::Timestamp;
+
+use super::PlanRefusal;
 
 /// What an operator asks to launch.
 #[derive(Clone, Debug)]
@@ -15,6 +17,10 @@ pub struct Request {
     pub rerun: bool,
     /// Run it although what it requires is not applied.
     pub force: bool,
+    /// Run it again although its work changes documents again each time it is applied.
+    pub repeat: bool,
+    /// Only on the documents that this run of the migration left out.
+    pub quarantine_of: Option<RunId>,
     /// Params as given, by name.
     pub params: Vec<(String, String)>,
 }
@@ -26,8 +32,10 @@ pub struct Plan {
     pub migration: Migration,
     /// See [`Request::rerun`].
     pub rerun: bool,
-    /// Requirements that are overridden.
+    /// Whether a requirement or the guard against a second application is overridden.
     pub forced: bool,
+    /// See [`Request::quarantine_of`].
+    pub quarantine_of: Option<RunId>,
     /// The program and its arguments, filled in.
     pub command: Vec<String>,
     /// Every param with its value.
@@ -39,145 +47,6 @@ impl Plan {
     #[must_use]
     pub fn secrets(&self) -> Vec<(String, Secret)> {
         self.params.iter().filter_map(|(name, value)| Some((name.clone(), value.secret()?.clone()))).collect()
-    }
-}
-
-/// Why a launch is not allowed. Every text says what to do instead.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanRefusal {
-    /// No such migration in this image.
-    #[error("there is no migration `{migration}` in this catalog{hint}")]
-    Unknown {
-        /// The name that was given.
-        migration: MigrationId,
-        /// What was perhaps meant.
-        hint: String,
-    },
-    /// Its file cannot be understood.
-    #[error("{migration} cannot be launched, its file is broken: {problem}")]
-    Broken {
-        /// Which.
-        migration: MigrationId,
-        /// The first problem.
-        problem: String,
-    },
-    /// It is applied.
-    #[error(
-        "{migration} is applied already (at {at} by {operator}, run {run}){}; `stopover run {migration} --rerun` runs it again from the start",
-        changed_since(*.state)
-    )]
-    AlreadyApplied {
-        /// Which.
-        migration: MigrationId,
-        /// How it stands now: a rerun since may have failed.
-        state: MigrationState,
-        /// When.
-        at: Timestamp,
-        /// By whom.
-        operator: String,
-        /// Short id.
-        run: String,
-    },
-    /// It is at work.
-    #[error(
-        "{migration} is {state} already: {operator} launched run {run} at {since}, it is at work in pod {pod}; `stopover logs {run} -f` follows it"
-    )]
-    AlreadyRunning {
-        /// Which.
-        migration: MigrationId,
-        /// `running`, `pausing` or `cancelling`.
-        state: MigrationState,
-        /// By whom.
-        operator: String,
-        /// Short id.
-        run: String,
-        /// When it was launched.
-        since: Timestamp,
-        /// Where.
-        pod: String,
-    },
-    /// It stands still and can be continued.
-    #[error(
-        "{migration} is {state} (run {run}, launched by {operator}): `stopover resume {run}` continues it from its checkpoint, `stopover cancel {run}` gives it up"
-    )]
-    Unfinished {
-        /// Which.
-        migration: MigrationId,
-        /// `paused`, `interrupted` or `lost`.
-        state: MigrationState,
-        /// By whom.
-        operator: String,
-        /// Short id.
-        run: String,
-    },
-    /// It failed with a checkpoint that a new run would throw away.
-    #[error(
-        "{migration} failed after a checkpoint (run {run}): `stopover resume {run}` continues from it, `stopover run {migration} --rerun` starts over"
-    )]
-    HasCheckpoint {
-        /// Which.
-        migration: MigrationId,
-        /// Short id.
-        run: String,
-    },
-    /// What it requires is not applied.
-    #[error("{migration} requires {}, not applied yet; run those first, or override with --force", list(.missing))]
-    RequirementsNotMet {
-        /// Which.
-        migration: MigrationId,
-        /// What is missing, with its state.
-        missing: Vec<(MigrationId, MigrationState)>,
-    },
-    /// A resume would execute other content than was launched.
-    #[error(
-        "{migration} has changed since run {run} was launched; `stopover resume {run} --changed` continues it with what the file says now, `stopover cancel {run}` gives it up"
-    )]
-    ContentChanged {
-        /// Which.
-        migration: MigrationId,
-        /// Short id.
-        run: String,
-    },
-    /// It needs a MongoDB.
-    #[error("{migration} needs MongoDB and there is none: set MONGODB_URI (or MONGODB_URI_FILE) and try again")]
-    NeedsMongodb {
-        /// Which.
-        migration: MigrationId,
-    },
-    /// A param is missing or wrong.
-    #[error("{migration}: {error}")]
-    Param {
-        /// Which migration.
-        migration: MigrationId,
-        /// What is wrong.
-        error: ParamError,
-    },
-}
-
-fn changed_since(state: MigrationState) -> &'static str {
-    if state == MigrationState::Changed { ", and its file has changed since" } else { "" }
-}
-
-fn list(missing: &[(MigrationId, MigrationState)]) -> String {
-    missing.iter().map(|(id, state)| format!("{id} ({state})")).collect::<Vec<_>>().join(", ")
-}
-
-impl PlanRefusal {
-    pub(super) fn unknown(catalog: &Catalog, id: &MigrationId) -> Self {
-        let alike: Vec<_> = catalog
-            .entries
-            .iter()
-            .map(|entry| entry.id().as_str())
-            .filter(|name| name.contains(id.as_str()))
-            .take(3)
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let hint = if alike.is_empty() {
-            "; `stopover list` shows all".to_owned()
-        } else {
-            format!("; did you mean {}?", alike.join(" or "))
-        };
-        Self::Unknown { migration: id.clone(), hint }
     }
 }
 
@@ -214,15 +83,20 @@ pub fn plan(
             Standing::Paused | Standing::Interrupted | Standing::Lost => {
                 return Err(PlanRefusal::Unfinished { migration: id.clone(), state, operator, run: short });
             }
-            Standing::Failed if run.checkpoint.is_some() && !request.rerun => {
+            Standing::Failed if run.checkpoint.is_some() && !request.rerun && request.quarantine_of.is_none() => {
                 return Err(PlanRefusal::HasCheckpoint { migration: id.clone(), run: short });
             }
             _ => {}
         }
     }
     let migration = super::ready(catalog, id)?;
+    let applied = history.and_then(|history| history.applied.as_ref());
+    let resumable = || latest.filter(|run| run.standing(now).is_resumable()).map(|run| run.id.short());
+    if request.quarantine_of.is_some() && applied.is_none() {
+        return Err(PlanRefusal::RestNotApplied { migration: id.clone(), resumable: resumable() });
+    }
     // Once applied, always explicit: also after a rerun that failed or was cancelled.
-    if let Some(success) = history.and_then(|history| history.applied.as_ref()).filter(|_| !request.rerun) {
+    if let Some(success) = applied.filter(|_| !request.rerun && request.quarantine_of.is_none()) {
         let operator =
             latest.filter(|run| run.id == success.run).map_or("an earlier operator", |run| &run.launch.by.operator);
         return Err(PlanRefusal::AlreadyApplied {
@@ -232,6 +106,12 @@ pub fn plan(
             operator: operator.to_owned(),
             run: success.run.short(),
         });
+    }
+    let begun = applied.map(|success| success.run).or(latest.filter(|run| run.checkpoint.is_some()).map(|run| run.id));
+    // What was left out was not changed: to try it again repeats nothing.
+    let repeated = begun.filter(|_| request.quarantine_of.is_none() && changes_again(&migration.work));
+    if let Some(run) = repeated.filter(|_| !(request.rerun && request.repeat)) {
+        return Err(PlanRefusal::Repeats { migration: id.clone(), run: run.short(), resumable: resumable() });
     }
     let missing: Vec<_> = migration
         .requires
@@ -259,9 +139,20 @@ pub fn plan(
         command: migration.work.words(id, request.rerun),
         migration: migration.clone(),
         rerun: request.rerun,
-        forced: !missing.is_empty(),
+        forced: !missing.is_empty() || repeated.is_some(),
+        quarantine_of: request.quarantine_of,
         params,
     })
+}
+
+/// Whether a second application of the work changes documents again.
+fn changes_again(work: &Work) -> bool {
+    match work {
+        Work::Steps(steps) => {
+            steps.steps.iter().any(|step| matches!(step, Step::Backfill(backfill) if !backfill.idempotent))
+        }
+        Work::Executable(_) => false,
+    }
 }
 
 /// What the next attempt of a run needs beyond what the ledger kept.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::catalog::{Checksum, MigrationId};
+use crate::catalog::{Checksum, MigrationId, Work};
 use crate::place::{Actor, Place};
 use crate::process::ProcessIdentity;
 use crate::time::Timestamp;
@@ -536,6 +536,12 @@ impl Run {
             RunState::Queued { lease, .. } | RunState::Running { lease, .. } => Some(lease),
             _ => None,
         }
+    }
+
+    /// Whether Stopover executes it itself, step by step, and no program does.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.launch.command.first().is_some_and(|word| word == Work::STEPS)
     }
 
     /// The speed that operators gave it, over the manifest's; `None` where it is the manifest's.

@@ -33,11 +33,11 @@ pub enum SpeedError {
     #[error("a change of speed names the number of workers, the pace, or both")]
     Nothing,
     /// See [`Speed::workers`].
-    #[error("{0} workers are out of range; a run has 1 to {most} of them", most = Speed::MOST_WORKERS)]
-    Workers(u8),
+    #[error("a run has 1 to {most} workers", most = Speed::MOST_WORKERS)]
+    Workers,
     /// See [`Speed::pace`].
-    #[error("a pace of {0} % is out of range; it is 1 to 100 %, and `stopover pause` stops a run")]
-    Pace(u8),
+    #[error("a pace is 1 to 100 %; `stopover pause` stops a run")]
+    Pace,
 }
 
 impl SpeedChange {
@@ -48,10 +48,28 @@ impl SpeedChange {
     pub fn new(workers: Option<u8>, pace: Option<u8>) -> Result<Self, SpeedError> {
         match (workers, pace) {
             (None, None) => Err(SpeedError::Nothing),
-            (Some(workers), _) if !(1..=Speed::MOST_WORKERS).contains(&workers) => Err(SpeedError::Workers(workers)),
-            (_, Some(pace)) if !(1..=100).contains(&pace) => Err(SpeedError::Pace(pace)),
+            (Some(workers), _) if !(1..=Speed::MOST_WORKERS).contains(&workers) => Err(SpeedError::Workers),
+            (_, Some(pace)) if !(1..=100).contains(&pace) => Err(SpeedError::Pace),
             _ => Ok(Self { workers, pace }),
         }
+    }
+
+    /// A number of workers as a person types it.
+    ///
+    /// # Errors
+    /// [`SpeedError::Workers`].
+    pub fn parse_workers(text: &str) -> Result<u8, SpeedError> {
+        let workers = text.trim().parse().ok().filter(|workers| (1..=Speed::MOST_WORKERS).contains(workers));
+        workers.ok_or(SpeedError::Workers)
+    }
+
+    /// A pace as a person types it, e.g. `50` or `50%`.
+    ///
+    /// # Errors
+    /// [`SpeedError::Pace`].
+    pub fn parse_pace(text: &str) -> Result<u8, SpeedError> {
+        let number = text.trim().trim_end_matches('%').trim_end();
+        number.parse().ok().filter(|pace| (1..=100).contains(pace)).ok_or(SpeedError::Pace)
     }
 
     /// `speed` with this change.
@@ -72,6 +90,13 @@ impl TryFrom<Parts> for SpeedChange {
 
     fn try_from(parts: Parts) -> Result<Self, SpeedError> {
         Self::new(parts.workers, parts.pace)
+    }
+}
+
+impl From<Speed> for SpeedChange {
+    /// All of a speed; what a manifest cannot hold is brought within its bounds.
+    fn from(speed: Speed) -> Self {
+        Self { workers: Some(speed.workers.clamp(1, Speed::MOST_WORKERS)), pace: Some(speed.pace.clamp(1, 100)) }
     }
 }
 
@@ -115,11 +140,23 @@ mod tests {
     #[test]
     fn nothing_out_of_range_is_a_change_even_where_it_is_stored() {
         assert_eq!(SpeedChange::new(None, None), Err(SpeedError::Nothing));
-        assert_eq!(SpeedChange::new(Some(0), Some(50)), Err(SpeedError::Workers(0)));
-        assert_eq!(SpeedChange::new(Some(17), None), Err(SpeedError::Workers(17)));
-        assert_eq!(SpeedChange::new(Some(1), Some(0)), Err(SpeedError::Pace(0)));
-        assert_eq!(SpeedChange::new(None, Some(101)), Err(SpeedError::Pace(101)));
+        assert_eq!(SpeedChange::new(Some(0), Some(50)), Err(SpeedError::Workers));
+        assert_eq!(SpeedChange::new(Some(17), None), Err(SpeedError::Workers));
+        assert_eq!(SpeedChange::new(Some(1), Some(0)), Err(SpeedError::Pace));
+        assert_eq!(SpeedChange::new(None, Some(101)), Err(SpeedError::Pace));
         assert!(serde_json::from_str::<SpeedChange>(r#"{"pace":0}"#).is_err());
         assert!(serde_json::from_str::<SpeedChange>("{}").is_err());
+    }
+
+    #[test]
+    fn a_speed_is_typed_with_or_without_a_percent_sign() {
+        assert_eq!((SpeedChange::parse_pace("50%"), SpeedChange::parse_pace(" 7 % ")), (Ok(50), Ok(7)));
+        assert_eq!(SpeedChange::parse_workers("16"), Ok(16));
+        for wrong in ["", "0", "101", "-1", "half", "5 0"] {
+            assert_eq!(SpeedChange::parse_pace(wrong), Err(SpeedError::Pace), "{wrong}");
+        }
+        for wrong in ["", "0", "17", "300", "two"] {
+            assert_eq!(SpeedChange::parse_workers(wrong), Err(SpeedError::Workers), "{wrong}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod console;
 mod ledger;
 mod logs;
 mod mongodb;
+mod native;
 mod readme;
 mod samples;
 mod scaffold;

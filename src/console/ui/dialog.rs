@@ -90,6 +90,7 @@ fn content(app: &App, dialog: &Dialog, columns: usize) -> Content {
         Dialog::Stop { run, migration, standing, kind, form, .. } => {
             stopping(app, &run.short(), migration, *standing, *kind, form, columns)
         }
+        Dialog::Tune { run, migration, form, .. } => tuning(app, &run.short(), migration, form, columns),
         Dialog::Stamp { form, .. } => stamping(app, form, columns),
         Dialog::Refusal { title, text, ways_out } => refusing(app, title, text, ways_out, columns),
     }
@@ -281,6 +282,13 @@ fn launching(app: &App, launch: &LaunchDialog, columns: usize) -> Content {
         work(&mut writer, migration, launch.before.is_rerun());
     }
     requirements(&mut writer, app, launch);
+    if launch.repeats {
+        writer.gap();
+        writer.say(
+            "A step of it is not idempotent: documents that an earlier run has changed are changed AGAIN. Running it now OVERRIDES the guard against that, and the ledger records that you did.",
+            look.danger(),
+        );
+    }
     if launch.form.fields.iter().any(|field| !matches!(field.kind, FieldKind::Proof { .. })) {
         writer.gap();
     }
@@ -447,6 +455,22 @@ fn stopping(
     writer.place();
     writer.form(form);
     writer.finish(title, tone, form, verb)
+}
+
+fn tuning(app: &App, run: &str, migration: &MigrationId, form: &Form, columns: usize) -> Content {
+    let look = app.look;
+    let mut writer = Writer::new(app, columns);
+    writer.gap();
+    writer.say(
+        &format!("How fast run {run} may go, for as long as it lasts. Its worker follows within a second or two, and what was changed so far stays."),
+        look.text(),
+    );
+    writer.gap();
+    writer.place();
+    writer.gap();
+    writer.form(form);
+    let tone = if app.is_protected() { look.danger() } else { look.accent() };
+    writer.finish(format!("Speed of {migration}"), tone, form, "set it")
 }
 
 fn stamping(app: &App, form: &Form, columns: usize) -> Content {

@@ -2,6 +2,7 @@
 
 pub(super) mod detail;
 mod dialog;
+mod engine;
 mod footer;
 mod header;
 pub(super) mod help;
@@ -9,7 +10,7 @@ pub(super) mod layout;
 mod log;
 mod progress;
 mod table;
-mod text;
+pub(super) mod text;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::text::{ago, labelled, number, rate, span, wrap};
+use super::text::{ago, capitalised, labelled, number, rate, span, wrap};
 use crate::console::app::App;
 use crate::console::theme::as_state;
 use crate::ledger::{RemainingCount, Run, RunState, Standing};
@@ -37,7 +37,9 @@ pub(super) fn lines(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> 
     head.push(Span::styled(format!("   {}", facts.join(look.pick(" · ", ", "))), look.quiet()));
     lines.push(Line::from(head));
     lines.extend(explanation(app, run, standing, columns));
+    lines.extend(super::engine::hold(app, run, standing, columns));
     lines.extend(numbers(app, run, standing, columns));
+    lines.extend(super::engine::lines(app, run, standing, columns));
     if let Some(message) = &run.progress.message {
         lines.push(labelled("says", look.quiet(), vec![Span::raw(message.clone())]));
     }
@@ -105,7 +107,7 @@ fn numbers(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<Line
         (Some(done), Some(total)) => lines.push(labelled(
             "done",
             look.quiet(),
-            vec![Span::styled(number(done), look.strong()), Span::raw(format!(" of {}", number(total)))],
+            vec![Span::styled(number(done), look.strong()), Span::raw(format!(" of {}{}", about(run), number(total)))],
         )),
         (Some(done), None) => {
             lines.push(labelled("done", look.quiet(), vec![Span::styled(number(done), look.strong())]));
@@ -126,6 +128,11 @@ fn numbers(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<Line
         }
     }
     lines
+}
+
+/// What stands before a total that nobody has counted.
+pub(super) fn about(run: &Run) -> &'static str {
+    if run.progress.engine.as_ref().is_some_and(|engine| engine.estimated) { "~" } else { "" }
 }
 
 /// A bar with its percentage; eighths of a cell where the glyphs allow.
@@ -217,11 +224,6 @@ fn who_and_where(app: &App, run: &Run, standing: Standing) -> Vec<Line<'static>>
         lines.push(labelled("with", look.quiet(), vec![Span::styled(params.join("  "), Style::new())]));
     }
     lines
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 #[cfg(test)]

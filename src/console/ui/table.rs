@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::text::{ago, left, number, right, span};
+use super::text::{ago, capitalised, fit, left, number, right, span};
 use crate::catalog::Entry;
 use crate::console::app::{App, Pane};
 use crate::console::table::{Row, Sort, is_live};
@@ -113,20 +113,29 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
     let quiet = if selected { Style::new() } else { look.quiet() };
     let marker = if selected { look.pick("▌ ", "> ") } else { "  " };
     let part = run.filter(|_| is_live(row.state)).and_then(|run| run.progress.fraction());
+    let engine = run.and_then(|run| run.progress.engine.as_deref());
+    let holds = row.state == MigrationState::Running && engine.is_some_and(|engine| engine.hold.is_some());
+    let leaves_out = engine.is_some_and(|engine| engine.quarantined > 0);
+    let word = if holds { "holding" } else { row.state.word() };
     let word = match part {
-        Some(part) => format!("{} {:.0} %", row.state, (part * 100.0).floor()),
-        None => row.state.to_string(),
+        Some(part) => format!("{word} {:.0} %", (part * 100.0).floor()),
+        None => word.to_owned(),
     };
+    let mut state = format!("{} {word}", look.glyph(row.state));
+    if leaves_out {
+        // Whatever is cut, the mark of documents that were left out is not.
+        let mark = if columns.state > 16 { " !" } else { "!" };
+        state = fit(&state, columns.state - 1 - mark.len(), ellipsis) + mark;
+    }
+    let state = left(&state, columns.state, ellipsis);
+    let state_style = if holds || leaves_out { look.warning() } else { look.state(row.state) };
     let id_style = match row.state {
         MigrationState::Applied | MigrationState::Cancelled | MigrationState::Missing => Style::new(),
         _ => look.strong(),
     };
     let mut spans = vec![
         Span::styled(marker, look.accent()),
-        Span::styled(
-            left(&format!("{} {word}", look.glyph(row.state)), columns.state, ellipsis),
-            look.state(row.state),
-        ),
+        Span::styled(state, state_style),
         Span::styled(left(row.id.as_str(), columns.id, ellipsis), id_style),
     ];
     let mut cell = |text: String, width: usize, at_right: bool, style: Style| {
@@ -169,7 +178,9 @@ fn left_to_do(run: &Run) -> Option<String> {
         return Some(number(remaining.count));
     }
     match (run.progress.done, run.progress.total) {
-        (Some(done), Some(total)) if run.ended_at().is_none() => Some(number((total - done).max(0))),
+        (Some(done), Some(total)) if run.ended_at().is_none() => {
+            Some(format!("{}{}", super::progress::about(run), number((total - done).max(0))))
+        }
         _ => None,
     }
 }
@@ -196,11 +207,6 @@ fn empty(app: &App) -> Option<String> {
         _ if shown == 0 => format!("None of {all} migrations matches `{}`. esc clears the filter.", app.table.filter()),
         _ => return None,
     })
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Where the window stands within all rows, when they do not fit.

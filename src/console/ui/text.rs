@@ -120,6 +120,12 @@ pub(super) fn labelled<'a>(label: &str, style: Style, value: Vec<Span<'a>>) -> L
     Line::from(spans)
 }
 
+/// The text with its first letter large.
+pub(in crate::console) fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// Columns of a label.
 pub(super) const LABEL: usize = 10;
 

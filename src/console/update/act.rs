@@ -33,7 +33,8 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
     let (Some(catalog), Some(histories)) = (&app.catalog, &app.histories) else {
         return app.tell(Tone::Plain, "The catalog is still being read.");
     };
-    let mut request = Request { migration: id.clone(), rerun, force: false, params: Vec::new() };
+    let mut request =
+        Request { migration: id.clone(), rerun, force: false, repeat: false, quarantine_of: None, params: Vec::new() };
     let judged_at = app.clock.judged_at();
     let mut missing = Vec::new();
     // What only needs to be said first becomes part of the question.
@@ -45,6 +46,7 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
                 missing = unmet;
                 request.force = true;
             }
+            Err(PlanRefusal::Repeats { .. }) if request.rerun && !request.repeat => request.repeat = true,
             Err(refusal) => break Some(refusal),
         }
     };
@@ -57,18 +59,24 @@ pub(super) fn open_launch(app: &mut App, id: &MigrationId, rerun: bool) {
         app.dialog = Some(Dialog::stamp(app.config.environment.as_ref(), (id.clone(), rerun)));
         return;
     }
-    let before = before(app, id, request.rerun);
+    let (before, repeats) = (before(app, id, request.rerun), request.repeat);
     let mut fields: Vec<_> = migration.params.iter().map(Field::of_param).collect();
     if app.is_protected() {
         fields.push(Field::proof(id.as_str()));
-    } else if !missing.is_empty() {
+    } else if !missing.is_empty() || request.repeat {
         fields.push(Field::proof("override"));
     } else if before.is_rerun() {
         fields.push(Field::proof("again"));
     }
     let form = Form::new(fields);
-    app.dialog =
-        Some(Dialog::Launch(LaunchDialog { migration: id.clone(), basis: app.basis(id), before, missing, form }));
+    app.dialog = Some(Dialog::Launch(LaunchDialog {
+        migration: id.clone(),
+        basis: app.basis(id),
+        before,
+        missing,
+        repeats,
+        form,
+    }));
 }
 
 fn before(app: &App, id: &MigrationId, rerun: bool) -> Before {
@@ -103,6 +111,11 @@ fn refused(refusal: &PlanRefusal) -> Dialog {
                 (Command::RunAgain, "start over, from the beginning"),
             ],
         ),
+        PlanRefusal::Repeats { migration, resumable, .. } => {
+            let resume = resumable.is_some().then_some((Command::Resume, "resume it from its checkpoint"));
+            let again = (Command::RunAgain, "apply it again nevertheless");
+            (format!("{migration} would change documents again"), resume.into_iter().chain([again]).collect())
+        }
         PlanRefusal::Broken { migration, .. } => {
             (format!("{migration} cannot be launched"), vec![(Command::Open, "read what is wrong with its file")])
         }
@@ -111,6 +124,7 @@ fn refused(refusal: &PlanRefusal) -> Dialog {
         PlanRefusal::ContentChanged { migration, .. } => (format!("{migration} has changed"), vec![]),
         PlanRefusal::AlreadyApplied { migration, .. }
         | PlanRefusal::RequirementsNotMet { migration, .. }
+        | PlanRefusal::RestNotApplied { migration, .. }
         | PlanRefusal::Param { migration, .. } => (format!("{migration} was not launched"), vec![]),
     };
     // Where keys do what the text's commands do, the keys say it.
@@ -124,6 +138,11 @@ fn refused(refusal: &PlanRefusal) -> Dialog {
         }
         PlanRefusal::HasCheckpoint { run, .. } => {
             format!("Run {run} got as far as a checkpoint. A new run would begin from the start.")
+        }
+        PlanRefusal::Repeats { run, .. } => {
+            format!(
+                "A step of it is not idempotent, and run {run} has applied it already, in whole or in part: a second application would change documents again."
+            )
         }
         other => other.to_string(),
     };
@@ -196,6 +215,21 @@ pub(super) fn stop(app: &mut App, kind: WishKind) {
     let basis = app.basis(&run.migration);
     app.dialog =
         Some(Dialog::Stop { run: run.id, migration: run.migration, standing, basis, kind, form: Form::default() });
+}
+
+/// Opens the dialog that sets the speed of the selected migration's run.
+pub(super) fn tune(app: &mut App) {
+    let Some(run) = act_on(app, "tune") else { return };
+    let short = run.id.short();
+    if !run.is_native() {
+        return app
+            .tell(Tone::Plain, format!("Run {short} is a program: only steps that Stopover executes have a speed."));
+    }
+    if !run.is_open() {
+        let standing = run.standing(app.clock.judged_at());
+        return app.tell(Tone::Plain, format!("Run {short} has {standing} already: there is no speed to set."));
+    }
+    app.dialog = Some(Dialog::tune(&run, app.basis(&run.migration), app.speed(&run)));
 }
 
 /// The latest run of the selected migration, if there is one and this console may act on it.

@@ -7,10 +7,11 @@ use crate::catalog::{MigrationId, ParamError};
 use crate::console::app::{App, Tone};
 use crate::console::dialog::{Basis, Dialog, LaunchDialog};
 use crate::console::effect::Effect;
-use crate::console::form::Form;
+use crate::console::form::{Field, Form};
 use crate::console::keymap::{self, Command, Context};
+use crate::console::ui::text::capitalised;
 use crate::launch::{PlanRefusal, Request, ResumeRequest, plan};
-use crate::ledger::{EnvironmentName, NewPassport, RunState};
+use crate::ledger::{EnvironmentName, NewPassport, RunState, SpeedChange, SpeedError};
 use crate::time::Timestamp;
 
 pub(super) fn press(app: &mut App, key: KeyEvent, command: Option<Command>, effects: &mut Vec<Effect>) {
@@ -140,9 +141,21 @@ fn to_effect(app: &App) -> Result<Effect, String> {
         Some(Dialog::Stop { run, migration, kind, .. }) => {
             Ok(Effect::Stop { run: *run, migration: migration.clone(), kind: *kind })
         }
+        Some(Dialog::Tune { run, migration, form, .. }) => {
+            let speed = speed(form).map_err(|error| capitalised(&error.to_string()))?;
+            Ok(Effect::Tune { run: *run, migration: migration.clone(), speed })
+        }
         Some(Dialog::Stamp { form, .. }) => stamping(app, form),
         Some(Dialog::Refusal { .. }) | None => Err(String::new()),
     }
+}
+
+/// The speed as it was filled in; a field that was emptied keeps what holds.
+fn speed(form: &Form) -> Result<SpeedChange, SpeedError> {
+    let value = |name: &str| form.fields.iter().find(|field| field.name == name).and_then(Field::value);
+    let workers = value("workers").map(SpeedChange::parse_workers).transpose()?;
+    let pace = value("pace").map(SpeedChange::parse_pace).transpose()?;
+    SpeedChange::new(workers, pace)
 }
 
 fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
@@ -153,6 +166,8 @@ fn launching(app: &App, launch: &LaunchDialog) -> Result<Effect, String> {
         migration: launch.migration.clone(),
         rerun: launch.before.is_rerun(),
         force: !launch.missing.is_empty(),
+        repeat: launch.repeats,
+        quarantine_of: None,
         params: launch.form.given(),
     };
     // What was true when the dialog was opened is decided again: another operator may have been faster.

@@ -131,6 +131,7 @@ pub(super) fn run(app: &mut App, command: Command, effects: &mut Vec<Effect>) {
         Command::Resume => act::resume(app),
         Command::Pause => act::stop(app, crate::ledger::WishKind::Pause),
         Command::Cancel => act::stop(app, crate::ledger::WishKind::Cancel),
+        Command::Tune => act::tune(app),
         Command::Open => open(app),
         Command::Back => back(app),
         Command::NextPane => turn(app, true),

@@ -1,5 +1,6 @@
 //! The console: its model and its pictures, and the real one in a real terminal.
 
+mod native;
 mod picture;
 mod scenery;
 mod steps;
