@@ -7,5 +7,7 @@
 
 pub mod apply;
 pub mod fault;
+pub mod pacer;
 pub mod site;
 pub mod slice;
+pub mod throttle;
