@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod fault;
+pub mod governor;
 pub mod pacer;
 pub mod site;
 pub mod slice;

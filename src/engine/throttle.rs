@@ -96,6 +96,7 @@ impl Throttle {
         let verdict = self.shared.verdict.borrow();
         match (&verdict.hold, &verdict.slow) {
             (Some(hold), _) => Some(format!("holding: {hold}")),
+            (None, Some(slow)) if verdict.factor >= 0.995 => Some(format!("in smaller batches: {slow}")),
             (None, Some(slow)) => Some(format!("slowed to {:.0} %: {slow}", (verdict.factor * 100.0).max(1.0))),
             (None, None) => None,
         }
@@ -193,8 +194,10 @@ mod tests {
         throttle.set_verdict(held());
         assert_eq!(throttle.reason().unwrap(), "holding: replication lag 4.2 s > 2 s");
         let slow = Some("foreground latency 42 ms > 2 x 12 ms".to_owned());
-        throttle.set_verdict(Verdict { slow, factor: 0.35, ..Verdict::FREE });
+        throttle.set_verdict(Verdict { slow: slow.clone(), factor: 0.35, ..Verdict::FREE });
         assert_eq!(throttle.reason().unwrap(), "slowed to 35 %: foreground latency 42 ms > 2 x 12 ms");
+        throttle.set_verdict(Verdict { slow, scale: 0.35, ..Verdict::FREE });
+        assert_eq!(throttle.reason().unwrap(), "in smaller batches: foreground latency 42 ms > 2 x 12 ms");
     }
 
     #[tokio::test]

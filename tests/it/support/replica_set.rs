@@ -132,9 +132,10 @@ impl ReplicaSet {
         self.nodes[node].signal(Signal::CONT);
     }
 
-    /// Runs a command of the `admin` database on one node, whatever its role is.
+    /// Runs a command of the `admin` database on one node, whatever its role is, as soon as the node takes it.
     pub async fn run(&self, node: usize, command: Document) -> Document {
-        self.nodes[node].run(command).await.expect("the node answers")
+        eventually_async("the node takes the command", PATIENCE, async || self.nodes[node].run(command.clone()).await)
+            .await
     }
 }
 
