@@ -7,5 +7,8 @@
 
 pub mod apply;
 pub mod fault;
+pub mod governor;
+pub mod pacer;
 pub mod site;
 pub mod slice;
+pub mod throttle;

@@ -2,6 +2,7 @@
 
 pub mod mongo;
 pub mod pty;
+pub mod replica_set;
 pub mod scene;
 pub mod server;
 

@@ -1,0 +1,3 @@
+//! The native engine, against real servers.
+
+mod governor;
