@@ -154,7 +154,8 @@ impl<'a> Decoder<'a> {
 }
 
 /// The known name that was most likely meant.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name = name.to_lowercase();
     known
         .iter()

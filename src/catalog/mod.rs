@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checksum::Checksum;
+pub use decode::nearest;
 pub use manifest::check_manifest;
 pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
 pub use problem::{Position, Problem};

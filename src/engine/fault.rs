@@ -94,6 +94,7 @@ impl Fault {
             code if code::OF_THE_STEP.contains(&code) => {
                 Self::Fatal(format!("{doing} is refused: {} ({name})", cut(message)))
             }
+            _ if name.is_empty() => Self::Poison(format!("{} (code {code})", cut(message))),
             _ => Self::Poison(format!("{} ({name}, code {code})", cut(message))),
         }
     }
@@ -105,14 +106,14 @@ pub fn server_error(error: &Error) -> Option<(i32, &str, &str)> {
     match &*error.kind {
         ErrorKind::Command(command) => Some((command.code, &command.code_name, &command.message)),
         ErrorKind::Write(WriteFailure::WriteError(write)) => {
-            Some((write.code, write.code_name.as_deref().unwrap_or("write error"), &write.message))
+            Some((write.code, write.code_name.as_deref().unwrap_or_default(), &write.message))
         }
         ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
             Some((concern.code, &concern.code_name, &concern.message))
         }
         ErrorKind::InsertMany(many) => {
             if let Some(write) = many.write_errors.as_ref().and_then(|errors| errors.first()) {
-                return Some((write.code, write.code_name.as_deref().unwrap_or("write error"), &write.message));
+                return Some((write.code, write.code_name.as_deref().unwrap_or_default(), &write.message));
             }
             many.write_concern_error
                 .as_ref()

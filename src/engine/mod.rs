@@ -1,14 +1,184 @@
 //! The native engine: executes the steps of a manifest against MongoDB, inside the worker.
 //!
 //! ```text
-//! steps ──> walk (slices of `_id`s) ──> lanes ──> apply + checkpoint in one transaction
-//!              ^ ranges                   ^ throttle <── governor <── the server's own figures
+//! steps ──> backfill, copy ──> pass ──> lanes ──> batch: apply and checkpoint in one transaction
+//!   |                           |  ^       ^
+//!   |         preflight, walk ──┘  |       └ throttle <── governor <── the server's own figures
+//!   |                              └ source (slices of `_id`s)
+//!   └─────> indexes, command
 //! ```
+//!
+//! The promise: a batch and its checkpoint commit together or not at all, and only while this attempt holds the run. So a worker may be killed,
+//! frozen or cut off at any point, and no document is left out or changed twice. See [`checkpoint`].
 
 pub mod apply;
+mod backfill;
+pub mod checkpoint;
+mod context;
 pub mod fault;
 pub mod governor;
+mod lane;
 pub mod pacer;
+mod pass;
+mod patience;
+mod preflight;
+mod quarantine;
 pub mod site;
 pub mod slice;
+mod source;
+pub mod tally;
 pub mod throttle;
+pub mod transform;
+mod update;
+pub mod walk;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::ChildStderr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{MigrationId, Step, Steps};
+use crate::ledger::{LedgerWriter, RunId};
+use crate::secret::Secret;
+
+use context::Context;
+use fault::Fault;
+use patience::Patience;
+use site::Site;
+use tally::{Report, Tally};
+use throttle::Throttle;
+
+/// What the engine is to do, and for whom.
+pub struct Job {
+    /// The database.
+    pub database: Secret,
+    /// The steps.
+    pub steps: Arc<Steps>,
+    /// The run.
+    pub run: RunId,
+    /// Its migration.
+    pub migration: MigrationId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Only the documents that this run left out.
+    pub quarantine_of: Option<RunId>,
+    /// Where documents that are left out are recorded.
+    pub ledger: Arc<dyn LedgerWriter>,
+    /// How fast it may go.
+    pub throttle: Throttle,
+    /// Asks for a stop at the next checkpoint.
+    pub stop: CancellationToken,
+    /// Tells the run's log.
+    pub note: Arc<dyn Fn(String) + Send + Sync>,
+    /// Tells the operator what should be known when the run is over.
+    pub warn: Arc<dyn Fn(String) + Send + Sync>,
+    /// Tells how far it is.
+    pub publish: Arc<dyn Fn(Report) + Send + Sync>,
+    /// The environment of a transform.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Who reads what a transform prints on standard error.
+    pub stderr: Arc<dyn Fn(ChildStderr) + Send + Sync>,
+}
+
+/// How the steps ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything is done.
+    Done,
+    /// It stopped at a checkpoint, for it was asked to.
+    Stopped,
+    /// A step cannot go on; it can be resumed.
+    Failed {
+        /// Which step.
+        title: String,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// A later attempt has taken over; nothing more was written.
+    Fenced(String),
+}
+
+/// Executes the steps, from where earlier attempts have left them.
+pub async fn execute(job: Job) -> End {
+    let titles = job.steps.titles();
+    let Job { steps, stop, note, publish, .. } = &job;
+    let (steps, stop, note) = (steps.clone(), stop.clone(), note.clone());
+    let tally = Tally::new(steps.steps.len(), publish.clone());
+    let site = match connect(&job.database, &tally, &note, &stop).await {
+        Ok(site) => site,
+        Err(fault) => return end(fault, titles.first()),
+    };
+    let throttle = job.throttle;
+    let context = Context {
+        site,
+        run: job.run,
+        migration: job.migration,
+        attempt: job.attempt,
+        quarantine_of: job.quarantine_of,
+        ledger: job.ledger,
+        tally: tally.clone(),
+        throttle: throttle.clone(),
+        batch: steps.batch,
+        stop: stop.clone(),
+        note: note.clone(),
+        warn: job.warn,
+        environment: job.environment,
+        stderr: job.stderr,
+    };
+    for (index, (step, title)) in (0..).zip(steps.steps.iter().zip(&titles)) {
+        tally.begin(index, title);
+        let done = match step {
+            Step::Backfill(step) => backfill::run(&context, index, step).await,
+            _ => Err(Fault::Fatal("not built yet".to_owned())),
+        };
+        if let Err(fault) = done {
+            return end(fault, Some(title));
+        }
+        let totals = tally.totals();
+        note(format!(
+            "step {} of {}, {title}, is done: {} selected, {} changed, {} left alone, {} left out",
+            index + 1,
+            titles.len(),
+            totals.matched,
+            totals.modified,
+            totals.skipped,
+            totals.quarantined
+        ));
+    }
+    End::Done
+}
+
+/// Connects, for as long as that takes.
+async fn connect(
+    database: &Secret,
+    tally: &Tally,
+    note: &Arc<dyn Fn(String) + Send + Sync>,
+    stop: &CancellationToken,
+) -> Result<Site, Fault> {
+    let mut patience = Patience::default();
+    loop {
+        match Site::connect(database).await {
+            Err(Fault::Passing(reason)) => {
+                tally.say(Some(format!("trying again: {reason}")));
+                note(format!("the database cannot be reached: {reason}; trying again"));
+                patience.wait(&reason, stop).await?;
+            }
+            other => {
+                tally.say(None);
+                return other;
+            }
+        }
+    }
+}
+
+fn end(fault: Fault, title: Option<&String>) -> End {
+    match fault {
+        Fault::Stopped => End::Stopped,
+        Fault::Fenced(reason) => End::Fenced(reason),
+        Fault::Fatal(message) | Fault::Passing(message) | Fault::TooMuch(message) | Fault::Poison(message) => {
+            End::Failed { title: title.cloned().unwrap_or_default(), message }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
-use mongodb::{Client, Collection, Database};
+use mongodb::{Client, ClientSession, Collection, Database};
 
 use crate::catalog::{Speed, Target};
 use crate::secret::Secret;
@@ -68,6 +68,17 @@ impl Site {
     #[must_use]
     pub fn has_transactions(&self) -> bool {
         self.topology != Topology::Standalone
+    }
+
+    /// A session for a lane's transactions, where there are any.
+    ///
+    /// # Errors
+    /// See [`Fault::of`].
+    pub async fn session(&self) -> Result<Option<ClientSession>, Fault> {
+        if !self.has_transactions() {
+            return Ok(None);
+        }
+        self.client.start_session().await.map(Some).map_err(|error| Fault::of(&error, "starting a session"))
     }
 
     /// The name of a step's database.

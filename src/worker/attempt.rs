@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
+use crate::engine;
 use crate::ledger::{
     self, Acted, Action, Failure, FailureCause, LedgerError, LedgerWriter, Outcome, RemainingCount, Run, RunId,
     WishKind, Worker,
@@ -34,6 +35,7 @@ use super::pump::{Pump, PumpParts};
 use super::remaining::{Countdown, Counter};
 use super::report::{Reported, report};
 use super::signals::Signals;
+use super::steps::Engine;
 use super::supervise::{self, End, Limits};
 use super::warnings::{Subject, Warnings};
 use super::{CLAIM_WITHIN, WorkerError};
@@ -114,7 +116,15 @@ enum Course {
     /// There was no program. Says why.
     NotStarted(String),
     /// There was, and it has ended.
-    Ended { end: End, last_lines: Vec<String> },
+    Ended { end: End<Exit>, last_lines: Vec<String> },
+    /// There were native steps, and they have ended.
+    Stepped(End<Option<engine::End>>),
+}
+
+/// What was started.
+enum Started {
+    Program(Program, Output),
+    Steps(Engine),
 }
 
 impl Course {
@@ -125,6 +135,25 @@ impl Course {
                 last_lines: Vec::new(),
             }),
             Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines),
+            Self::Stepped(end) => outcome::of_steps(end.exit.as_ref(), end.stop, wish),
+        }
+    }
+
+    /// Another attempt holds the run: says which.
+    fn fenced(&self) -> Option<&str> {
+        match self {
+            Self::NotStarted(_) => None,
+            Self::Ended { end, .. } => end.fenced.as_deref(),
+            Self::Stepped(End { exit: Some(engine::End::Fenced(reason)), .. }) => Some(reason),
+            Self::Stepped(end) => end.fenced.as_deref(),
+        }
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        match self {
+            Self::NotStarted(_) => None,
+            Self::Ended { end, .. } => end.stop,
+            Self::Stepped(end) => end.stop,
         }
     }
 }
@@ -162,7 +191,10 @@ impl<'a> Attempt<'a> {
             run.attempt, run.id, run.migration, by.operator, by.place.pod
         ));
         let course = match self.start() {
-            Ok((migration, program, output)) => self.accompany(&migration, program, output, signals, guard).await,
+            Ok((migration, Started::Program(program, output))) => {
+                self.accompany(&migration, program, output, signals, guard).await
+            }
+            Ok((migration, Started::Steps(engine))) => self.operate(&migration, engine, signals, guard).await,
             Err(message) => {
                 guard.stand_down();
                 Course::NotStarted(self.masks.text(&message))
@@ -171,8 +203,8 @@ impl<'a> Attempt<'a> {
         self.conclude(course).await
     }
 
-    /// Starts the program if it is still the one that was launched.
-    fn start(&self) -> Result<(Migration, Program, Output), String> {
+    /// Starts the work if it is still the one that was launched.
+    fn start(&self) -> Result<(Migration, Started), String> {
         let Run { migration: id, launch, .. } = &self.run;
         let path = self.config.catalog.display();
         let migration = match Catalog::load(&self.config.catalog).entry(id) {
@@ -190,11 +222,17 @@ impl<'a> Attempt<'a> {
                 migration.checksum.short()
             ));
         }
-        let Work::Executable(template) = &migration.work else {
-            return Err(format!("{id} has steps, which this worker does not execute"));
+        let started = match &migration.work {
+            Work::Executable(template) => {
+                let (program, output) = Program::start(&launch.command, &template.directory, &self.variables)?;
+                Started::Program(program, output)
+            }
+            Work::Steps(steps) => {
+                let Self { config, ledger, run, variables, pump, warnings, .. } = self;
+                Started::Steps(Engine::start(config, ledger, run, steps, variables.clone(), pump, warnings)?)
+            }
         };
-        let (program, output) = Program::start(&launch.command, &template.directory, &self.variables)?;
-        Ok((migration, program, output))
+        Ok((migration, started))
     }
 
     /// Stays with the program until nothing of it is left.
@@ -252,6 +290,56 @@ impl<'a> Attempt<'a> {
         Course::Ended { end, last_lines }
     }
 
+    /// Stays with native steps until they have ended.
+    async fn operate(
+        &mut self,
+        migration: &Migration,
+        mut engine: Engine,
+        signals: &mut Signals,
+        guard: &mut Guard,
+    ) -> Course {
+        let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
+        let mut countdown = self.countdown(migration);
+        let (over, settled, unguarded) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let succeeded = Cell::new(false);
+        let pulse = self.pulse.clone();
+        let tuner = engine.tuner();
+        let tuning = async {
+            let mut pulse = self.pulse.clone();
+            while pulse.changed().await.is_ok() {
+                tuner(&pulse.borrow_and_update());
+            }
+        };
+        let supervising = async {
+            let watching = supervise::watch(&mut engine, &self.pump, pulse.clone(), signals, &unguarded, limits);
+            let end = tokio::select! {
+                end = watching => end,
+                () = async { tuning.await; std::future::pending().await } => unreachable!("it waits for ever"),
+            };
+            succeeded.set(end.exit == Some(engine::End::Done));
+            over.cancel();
+            end
+        };
+        let counting = async {
+            if let Some(countdown) = &mut countdown {
+                countdown.follow(&over).await;
+                if succeeded.get() {
+                    countdown.settle().await;
+                }
+            }
+        };
+        let working = async {
+            let (end, ()) = tokio::join!(supervising, counting);
+            settled.cancel();
+            end
+        };
+        let beating = self.heart.keep_beating(&settled);
+        let archiving = self.archive.follow(&settled);
+        let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
+        let (end, (), (), ()) = tokio::join!(working, beating, archiving, guarding);
+        Course::Stepped(end)
+    }
+
     fn countdown(&self, migration: &Migration) -> Option<Countdown> {
         let remaining = migration.remaining.as_ref()?;
         let Run { migration: id, launch, progress, .. } = &self.run;
@@ -273,8 +361,9 @@ impl<'a> Attempt<'a> {
 
     /// Reports how it ended; everything that was said before is stored first.
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
-        if let Course::Ended { end: End { fenced: Some(reason), .. }, .. } = course {
-            self.pump.note(format!("the program was killed: {reason}"));
+        if let Some(reason) = course.fenced() {
+            let reason = reason.to_owned();
+            self.pump.note(format!("the work was ended: {reason}"));
             self.pump.close();
             return Err(WorkerError::Fenced(reason));
         }
@@ -288,7 +377,7 @@ impl<'a> Attempt<'a> {
         // No heart beats here: what is left of the lease is for the report.
         let patience = ARCHIVE_WITHIN.min(self.config.lease / 3);
         let archived = self.archive.finish(Instant::now() + patience).await;
-        let lost = matches!(course, Course::Ended { end: End { stop: Some(Stop::LeaseLost), .. }, .. });
+        let lost = course.stop() == Some(Stop::LeaseLost);
         let reported = report(
             &self.ledger,
             &mut self.heart,

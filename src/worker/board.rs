@@ -21,6 +21,8 @@ pub struct Board {
     remaining: watch::Receiver<Option<RemainingCount>>,
     warnings: Warnings,
     pace: Option<Pace>,
+    /// The native step that is counted.
+    step: Option<u32>,
     started: Instant,
 }
 
@@ -34,7 +36,7 @@ impl Board {
         warnings: Warnings,
     ) -> Self {
         let before = Progress { message: None, rate: None, warnings: Vec::new(), ..before.clone() };
-        Self { before, said, remaining, warnings, pace: None, started: Instant::now() }
+        Self { before, said, remaining, warnings, pace: None, step: None, started: Instant::now() }
     }
 
     /// What the program says, to be waited on.
@@ -46,6 +48,12 @@ impl Board {
     pub fn progress(&mut self) -> Progress {
         let said = self.said.borrow_and_update().clone();
         let now = Instant::now();
+        let step = said.engine.as_ref().map(|engine| engine.step);
+        if step != self.step {
+            // Each step counts from nothing.
+            self.step = step;
+            (self.pace, self.started) = (None, now);
+        }
         let rate = said.done.map(|done| {
             let before = self.before.done;
             self.pace.get_or_insert_with(|| Pace::new(self.started, before.unwrap_or(0).min(done))).at(now, done)

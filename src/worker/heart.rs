@@ -25,7 +25,6 @@ pub struct Pulse {
     /// What an operator wants.
     pub wish: Option<WishKind>,
     /// The speed that operators gave the run, over the manifest's.
-    #[expect(dead_code, reason = "only native work has a speed")]
     pub speed: Option<SpeedChange>,
     /// Another attempt holds the run, or it was ended: says which.
     pub fenced: Option<String>,

@@ -26,6 +26,7 @@ mod pump;
 mod remaining;
 mod report;
 mod signals;
+mod steps;
 mod supervise;
 mod tail;
 mod warnings;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use crate::engine::End;
 use crate::ledger::{Failure, FailureCause, Interruption, Outcome, WishKind};
 
 use super::program::Exit;
 
 /// `EX_TEMPFAIL` of sysexits.h: "stopped at my checkpoint, resume me".
 const ASKS_TO_BE_RESUMED: i32 = 75;
+
+const UNGUARDED: &str = "it was stopped because the worker's guard had died and could not be replaced; resume it";
 
 /// Why the worker asked its program to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +44,7 @@ pub fn of(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>, last_lines: &
         return match (wish, stop) {
             (Some(_), _) | (_, Some(Stop::Wish(_))) => Outcome::Stopped,
             (None, Some(Stop::Unguarded)) if !asks => failed(FailureCause::Worker {
-                message: "it was stopped because the worker's guard had died and could not be replaced; resume it"
-                    .to_owned(),
+                message: UNGUARDED.to_owned(),
             }),
             (None, Some(Stop::LeaseLost)) => Outcome::Interrupted(Interruption::LeaseLost),
             (None, Some(Stop::Shutdown | Stop::Timeout(_))) => Outcome::Interrupted(Interruption::Shutdown),
@@ -56,6 +58,24 @@ pub fn of(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>, last_lines: &
             FailureCause::Worker { message: format!("how the program ended is not known: {reason}") }
         }
     })
+}
+
+/// The outcome of native steps; `None` when they were given up.
+#[must_use]
+pub fn of_steps(end: Option<&End>, stop: Option<Stop>, wish: Option<WishKind>) -> Outcome {
+    let failed = |cause| Outcome::Failed(Failure { cause, last_lines: Vec::new() });
+    match (end, stop, wish) {
+        (Some(End::Done), ..) => Outcome::Succeeded,
+        (Some(End::Failed { title, message }), ..) => {
+            failed(FailureCause::Step { title: title.clone(), message: message.clone() })
+        }
+        (_, Some(Stop::Timeout(limit)), _) => failed(FailureCause::Timeout { seconds: limit.as_secs() }),
+        (.., Some(_)) | (_, Some(Stop::Wish(_)), _) => Outcome::Stopped,
+        (_, Some(Stop::Unguarded), None) => failed(FailureCause::Worker { message: UNGUARDED.to_owned() }),
+        (_, Some(Stop::LeaseLost), None) => Outcome::Interrupted(Interruption::LeaseLost),
+        (_, Some(Stop::Shutdown), None) => Outcome::Interrupted(Interruption::Shutdown),
+        (_, None, None) => Outcome::Interrupted(Interruption::AskedToResume),
+    }
 }
 
 /// A program that was asked to stop and does not handle SIGTERM dies of it, or returns what a shell makes of that.

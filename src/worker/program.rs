@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::process;
 
+use super::supervise::Work;
+
 /// How the program's first process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -76,22 +78,6 @@ impl Program {
         Ok((Self { child, group, exit }, output))
     }
 
-    /// Waits for the first process to end; may be given up and called again.
-    pub async fn ended(&mut self) -> Exit {
-        (&mut self.exit).await.unwrap_or_else(|_| Exit::Unknown("the waiting thread is gone".to_owned()))
-    }
-
-    /// Asks the whole group to stop; a stopped one is woken up to hear it.
-    pub fn ask_to_stop(&self) {
-        self.signal(Signal::TERM);
-        self.signal(Signal::CONT);
-    }
-
-    /// Ends the whole group.
-    pub fn kill(&self) {
-        self.signal(Signal::KILL);
-    }
-
     fn signal(&self, signal: Signal) {
         // It fails only for a group without processes, which is what is wanted.
         let _ = kill_process_group(self.group, signal);
@@ -104,18 +90,41 @@ impl Program {
         if first == 0 {
             return 0;
         }
-        self.ask_to_stop();
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
         let patience = tokio::time::Instant::now() + grace;
         while !left().is_empty() && tokio::time::Instant::now() < patience {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.kill();
+        self.signal(Signal::KILL);
         first
     }
 
     /// Lets the system forget the first process, and with it the group's number.
     pub fn bury(mut self) {
         let _ = self.child.wait();
+    }
+}
+
+impl Work for Program {
+    type Exit = Exit;
+    const ASKED: &'static str = "SIGTERM to the program";
+    const KILLED: &'static str = "SIGKILL to the program";
+
+    /// Waits for the first process.
+    async fn ended(&mut self) -> Exit {
+        (&mut self.exit).await.unwrap_or_else(|_| Exit::Unknown("the waiting thread is gone".to_owned()))
+    }
+
+    /// Asks the whole group; a stopped one is woken up to hear it.
+    fn ask_to_stop(&mut self) {
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends the whole group.
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
     }
 }
 

@@ -63,6 +63,8 @@ pub struct PumpParts {
 enum Command {
     /// The program was started: carry its output.
     Carry(ChildStdout, ChildStderr, oneshot::Sender<Ended>),
+    /// Log what a helper of native work prints on standard error.
+    Overhear(ChildStderr),
     /// Log a line of Stopover's own.
     Note(String),
     /// The program has ended: carry what is left, but only until then.
@@ -86,7 +88,7 @@ pub struct Ended {
 pub struct Pump {
     commands: Sender<Command>,
     wake: Arc<OwnedFd>,
-    said: watch::Receiver<Said>,
+    said: Arc<watch::Sender<Said>>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -98,7 +100,7 @@ impl Pump {
     pub fn start(parts: PumpParts) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (commands, orders) = channel();
-        let (said, latest) = watch::channel(Said::default());
+        let said = Arc::new(watch::Sender::new(Said::default()));
         let carrier = Carrier {
             orders,
             wake: wake.clone(),
@@ -107,11 +109,11 @@ impl Pump {
             drain_until: None,
             records: Vec::with_capacity(2 * WRITE_AT),
             misunderstood: false,
-            said,
+            said: said.clone(),
             parts,
         };
         let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || carrier.run())?;
-        Ok(Self { commands, wake, said: latest, thread })
+        Ok(Self { commands, wake, said, thread })
     }
 
     /// Carries the output of a program that was just started; the answer comes when it has ended.
@@ -145,7 +147,19 @@ impl Pump {
     /// What the program says of itself.
     #[must_use]
     pub fn said(&self) -> watch::Receiver<Said> {
+        self.said.subscribe()
+    }
+
+    /// Where native work says of itself what a program says by the protocol.
+    #[must_use]
+    pub fn speaker(&self) -> Arc<watch::Sender<Said>> {
         self.said.clone()
+    }
+
+    /// The hand of a part of the worker that may only say something.
+    #[must_use]
+    pub fn scribe(&self) -> Scribe {
+        Scribe { commands: self.commands.clone(), wake: self.wake.clone() }
     }
 
     /// Ends the thread; takes at most the second that the mirror is given.
@@ -156,6 +170,30 @@ impl Pump {
 
     fn order(&self, command: Command) {
         // Neither can fail while the thread lives, and it lives until it is told to close.
+        let _ = self.commands.send(command);
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+/// Logs for a part of the worker that is given no more than that.
+#[derive(Clone)]
+pub struct Scribe {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Scribe {
+    /// Logs a line of Stopover's own.
+    pub fn note(&self, text: String) {
+        self.order(Command::Note(text));
+    }
+
+    /// Logs what a helper prints on standard error, until it ends.
+    pub fn overhear(&self, stderr: ChildStderr) {
+        self.order(Command::Overhear(stderr));
+    }
+
+    fn order(&self, command: Command) {
         let _ = self.commands.send(command);
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
     }
@@ -179,7 +217,7 @@ struct Carrier {
     records: Vec<u8>,
     /// The one warning about a protocol line was given.
     misunderstood: bool,
-    said: watch::Sender<Said>,
+    said: Arc<watch::Sender<Said>>,
     parts: PumpParts,
 }
 
@@ -233,6 +271,11 @@ impl Carrier {
                         |source, stream| Pipe { source, framer: Framer::new(stream, &self.parts.masks), open: true };
                     self.pipes = vec![pipe(stdout.into(), Stream::Stdout), pipe(stderr.into(), Stream::Stderr)];
                     self.ended = Some(ended);
+                }
+                Command::Overhear(stderr) => {
+                    self.pipes.retain(|pipe| pipe.open);
+                    let framer = Framer::new(Stream::Stderr, &self.parts.masks);
+                    self.pipes.push(Pipe { source: stderr.into(), framer, open: true });
                 }
                 Command::Note(text) => self.note(&text),
                 Command::DrainUntil(deadline) => self.drain_until = Some(deadline),

@@ -12,7 +12,6 @@ use crate::time::short_duration;
 
 use super::heart::Pulse;
 use super::outcome::Stop;
-use super::program::{Exit, Program};
 use super::pump::Pump;
 use super::signals::Signals;
 
@@ -44,11 +43,28 @@ impl Limits {
     }
 }
 
+/// Work that can be stopped: a program, or native steps.
+pub trait Work {
+    /// What is known of it when it has ended.
+    type Exit;
+    /// What is done to ask it to stop, for the log.
+    const ASKED: &'static str;
+    /// What is done to end it, for the log.
+    const KILLED: &'static str;
+
+    /// Waits for it to end; may be given up and called again.
+    fn ended(&mut self) -> impl Future<Output = Self::Exit>;
+    /// Asks it to stop at a checkpoint.
+    fn ask_to_stop(&mut self);
+    /// Ends it.
+    fn kill(&mut self);
+}
+
 /// How it ended.
 #[derive(Clone, Debug)]
-pub struct End {
-    /// Of the first process.
-    pub exit: Exit,
+pub struct End<E> {
+    /// The end itself.
+    pub exit: E,
     /// Why it was asked to stop, if it was.
     pub stop: Option<Stop>,
     /// Another attempt holds the run: nothing may be written any more.
@@ -63,15 +79,15 @@ struct Stopping {
     killed: bool,
 }
 
-/// Watches `program` until its first process has ended.
-pub async fn watch(
-    program: &mut Program,
+/// Watches `work` until it has ended.
+pub async fn watch<W: Work>(
+    work: &mut W,
     pump: &Pump,
     mut pulse: watch::Receiver<Pulse>,
     signals: &mut Signals,
     unguarded: &CancellationToken,
     limits: Limits,
-) -> End {
+) -> End<W::Exit> {
     let far = Duration::from_hours(24 * 365);
     let times_out = Instant::now() + limits.timeout.unwrap_or(far);
     let mut stopping: Option<Stopping> = None;
@@ -82,11 +98,11 @@ pub async fn watch(
         let kill_at = stopping.as_ref().map_or(times_out + far, |stopping| stopping.until.min(over));
         let killed = stopping.as_ref().is_some_and(|stopping| stopping.killed);
         let why = tokio::select! {
-            exit = program.ended() => return End { exit, stop: stopping.map(|stopping| stopping.why), fenced },
+            exit = work.ended() => return End { exit, stop: stopping.map(|stopping| stopping.why), fenced },
             Ok(()) = pulse.changed() => {
                 let pulse = pulse.borrow_and_update().clone();
                 if let Some(reason) = pulse.fenced.filter(|_| fenced.is_none()) {
-                    program.kill();
+                    work.kill();
                     fenced = Some(reason);
                 }
                 match pulse.wish {
@@ -99,8 +115,8 @@ pub async fn watch(
             () = sleep_until(in_danger), if stopping.is_none() => Stop::LeaseLost,
             () = sleep_until(times_out), if stopping.is_none() => Stop::Timeout(limits.timeout.unwrap_or(far)),
             () = sleep_until(kill_at), if !killed => {
-                pump.note("SIGKILL to the program: it did not end in time");
-                program.kill();
+                pump.note(format!("{}: it did not end in time", W::KILLED));
+                work.kill();
                 if let Some(stopping) = &mut stopping {
                     stopping.killed = true;
                 }
@@ -111,8 +127,8 @@ pub async fn watch(
             // A grace that ends after the lease is had in full only while the ledger answers.
             let cut_short = why == Stop::LeaseLost || pulse.borrow().trouble.is_some();
             let time = if cut_short { limits.grace.min(limits.left(&pulse)) } else { limits.grace };
-            pump.note(format!("SIGTERM to the program: {}; it has {}", reason(why), short_duration(rounded(time))));
-            program.ask_to_stop();
+            pump.note(format!("{}: {}; it has {}", W::ASKED, reason(why), short_duration(rounded(time))));
+            work.ask_to_stop();
             stopping = Some(Stopping { why, until: Instant::now() + limits.grace, killed: false });
         }
     }

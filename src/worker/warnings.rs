@@ -18,21 +18,40 @@ pub enum Subject {
 
 /// The warnings of an attempt, written by many threads and read by the heartbeat.
 #[derive(Clone, Debug, Default)]
-pub struct Warnings(Arc<Mutex<BTreeMap<Subject, String>>>);
+pub struct Warnings(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_subject: BTreeMap<Subject, String>,
+    /// Of native steps: findings, which are not taken back.
+    findings: Vec<String>,
+}
+
+/// Most findings that are kept: the log has all.
+const MOST_FINDINGS: usize = 20;
 
 impl Warnings {
     /// Sets the warning of a subject, or takes it back.
     pub fn set(&self, subject: Subject, text: Option<String>) {
         let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match text {
-            Some(text) => warnings.insert(subject, text),
-            None => warnings.remove(&subject),
+            Some(text) => warnings.by_subject.insert(subject, text),
+            None => warnings.by_subject.remove(&subject),
         };
+    }
+
+    /// Adds what a step found out and an operator should know.
+    pub fn found(&self, text: String) {
+        let findings = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).findings;
+        if findings.len() < MOST_FINDINGS && !findings.contains(&text) {
+            findings.push(text);
+        }
     }
 
     /// All of them, as the ledger keeps them.
     #[must_use]
     pub fn list(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.by_subject.values().chain(&warnings.findings).cloned().collect()
     }
 }

@@ -1,3 +1,5 @@
-//! The native engine, against real servers.
+//! The native engine, on real databases.
 
+mod backfill;
 mod governor;
+mod rig;

@@ -1,0 +1,92 @@
+//! What every step works with.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::ChildStderr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{CommandTemplate, MigrationId};
+use crate::ledger::{LedgerWriter, RunId};
+
+use super::fault::Fault;
+use super::patience::Patience;
+use super::site::Site;
+use super::tally::Tally;
+use super::throttle::Throttle;
+use super::transform::Transform;
+
+/// See the module.
+pub struct Context {
+    /// The database.
+    pub site: Site,
+    /// The run.
+    pub run: RunId,
+    /// What it runs.
+    pub migration: MigrationId,
+    /// The attempt, which is the epoch of every checkpoint.
+    pub attempt: u32,
+    /// Only the documents that this run left out.
+    pub quarantine_of: Option<RunId>,
+    /// Where documents that are left out are recorded.
+    pub ledger: Arc<dyn LedgerWriter>,
+    /// Where progress is told.
+    pub tally: Tally,
+    /// How fast it may go.
+    pub throttle: Throttle,
+    /// How long a batch should take.
+    pub batch: Duration,
+    /// Asks for a stop at the next checkpoint.
+    pub stop: CancellationToken,
+    /// Tells the run's log.
+    pub note: Arc<dyn Fn(String) + Send + Sync>,
+    /// Tells the operator.
+    pub warn: Arc<dyn Fn(String) + Send + Sync>,
+    /// The environment of a transform.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Who reads what a transform prints on standard error.
+    pub stderr: Arc<dyn Fn(ChildStderr) + Send + Sync>,
+}
+
+impl Context {
+    /// Tries again what fails for a reason that passes.
+    ///
+    /// # Errors
+    /// What does not pass.
+    pub async fn patiently<T, F: Future<Output = Result<T, Fault>>>(&self, mut call: impl FnMut() -> F) -> Result<T, Fault> {
+        let mut patience = Patience::default();
+        loop {
+            match call().await {
+                Err(Fault::Passing(reason) | Fault::TooMuch(reason)) => {
+                    self.tally.retried();
+                    patience.wait(&reason, &self.stop).await?;
+                }
+                // Nothing that is called here looks at a document.
+                Err(Fault::Poison(reason)) => return Err(Fault::Fatal(reason)),
+                other => return other,
+            }
+        }
+    }
+
+    /// What is going on; nothing special when empty.
+    pub fn say(&self, message: &str) {
+        self.tally.say((!message.is_empty()).then(|| message.to_owned()));
+    }
+
+    /// Tells the log and the operator.
+    pub fn warn(&self, text: String) {
+        (self.note)(format!("warning: {text}"));
+        (self.warn)(text);
+    }
+
+    /// Starts the program of a transform.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn transform(&self, template: &CommandTemplate) -> Result<Transform, Fault> {
+        let stderr = self.stderr.clone();
+        Transform::start(template.render(&self.migration, false), &template.directory, &self.environment, move |pipe| stderr(pipe))
+    }
+}

@@ -1,0 +1,282 @@
+//! One worker of a step: takes a range and works it off, batch by batch, whatever happens meanwhile.
+
+use std::time::Duration;
+
+use bson::Bson;
+use mongodb::ClientSession;
+use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::apply::Apply;
+use super::checkpoint::{Checkpoints, RangeRecord, Totals, commit};
+use super::fault::Fault;
+use super::pacer::Pacer;
+use super::patience::Patience;
+use super::quarantine::Quarantine;
+use super::site::Site;
+use super::slice::Edge;
+use super::source::Source;
+use super::tally::Tally;
+use super::throttle::Throttle;
+use super::walk::Cut;
+
+/// What the lanes of a step share.
+pub struct Shared<'a> {
+    /// The database.
+    pub site: &'a Site,
+    /// What a batch does.
+    pub apply: &'a dyn Apply,
+    /// Where it stands.
+    pub checkpoints: &'a Checkpoints,
+    /// Where it is told.
+    pub tally: &'a Tally,
+    /// How fast it may go.
+    pub throttle: &'a Throttle,
+    /// What is left out.
+    pub quarantine: &'a Quarantine,
+    /// Stops every lane at its next checkpoint.
+    pub stop: &'a CancellationToken,
+    /// Most documents of a batch.
+    pub most: u32,
+}
+
+/// How a lane left its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Everything in it is done.
+    Complete,
+    /// There are to be fewer workers; another takes it up later.
+    Unfinished,
+}
+
+/// A lane at a range.
+pub struct Lane<'a> {
+    shared: &'a Shared<'a>,
+    session: Option<ClientSession>,
+    range: RangeRecord,
+    patience: Patience,
+    pacer: Pacer,
+    /// The size of batches while a document that is refused is searched for, or one that was too much is taken in pieces.
+    careful: Option<u32>,
+}
+
+impl<'a> Lane<'a> {
+    /// Takes a range and works on it until it is complete, or until `superfluous` says that there are more lanes than there should be.
+    ///
+    /// # Errors
+    /// Whatever is not mended by trying again; the work that is done is kept.
+    pub async fn work(
+        shared: &'a Shared<'a>,
+        range: RangeRecord,
+        mut source: Source,
+        pacer: Pacer,
+        superfluous: impl Fn() -> bool,
+    ) -> Result<Left, Fault> {
+        let mut lane = Self { shared, session: None, range, patience: Patience::default(), pacer, careful: None };
+        lane.take().await?;
+        let mut ahead = None;
+        while !lane.range.complete {
+            if superfluous() {
+                lane.leave().await;
+                return Ok(Left::Unfinished);
+            }
+            if !shared.throttle.wait_turn(shared.stop).await {
+                lane.leave().await;
+                return Err(Fault::Stopped);
+            }
+            ahead = lane.step(&mut source, ahead.take()).await?;
+        }
+        Ok(Left::Complete)
+    }
+
+    /// One batch; what was cut for the next one meanwhile.
+    async fn step(&mut self, source: &mut Source, ahead: Option<Cut>) -> Result<Option<Cut>, Fault> {
+        let size = self.size();
+        let cut = match ahead {
+            Some(cut) => cut,
+            None => match source.cut(&self.range.edge(), &self.range.through, size).await {
+                Ok(Some(cut)) => cut,
+                // What there was is done; what has come meanwhile is for the next pass.
+                Ok(None) => return self.close().await.map(|()| None),
+                Err(fault) => return self.recover(source, fault, None).await.map(|()| None),
+            },
+        };
+        let begun = Instant::now();
+        let next = Edge::After(cut.last.clone());
+        let look = source.look_ahead(&next, &self.range.through, &cut, if self.careful.is_some() { 0 } else { size });
+        let batch = batch(self.shared, self.session.as_mut(), &self.range, &cut);
+        let (done, ahead) = tokio::join!(batch, look);
+        let took = begun.elapsed();
+        match done {
+            Ok(Some((range, worked))) => {
+                self.shared.tally.range(&range.id, range.totals, Some(cut.count));
+                self.shared.tally.at(position(&range));
+                source.done(&cut);
+                self.range = range;
+                self.patience.restore();
+                if let Some(size) = self.careful {
+                    self.careful = Some(size.saturating_mul(4)).filter(|&next| next < self.pacer.size(1.0));
+                } else {
+                    self.pacer.took(cut.count, worked);
+                }
+                self.shared.throttle.rest(took, self.shared.stop).await;
+                Ok(ahead)
+            }
+            // A commit of which only the answer was lost.
+            Ok(None) => self.take().await.map(|()| None),
+            Err(fault) => self.recover(source, fault, Some(&cut)).await.map(|()| None),
+        }
+    }
+
+    fn size(&mut self) -> u32 {
+        self.careful.unwrap_or_else(|| self.pacer.size(self.shared.throttle.scale())).clamp(1, self.shared.most.max(1))
+    }
+
+    /// Does what a fault asks for, and leaves the lane ready to go on from what is stored.
+    async fn recover(&mut self, source: &mut Source, fault: Fault, cut: Option<&Cut>) -> Result<(), Fault> {
+        let reason = match (fault, cut) {
+            (Fault::Poison(reason), Some(cut)) if cut.count == 1 => {
+                self.leave_out(cut, &reason).await?;
+                source.done(cut);
+                return Ok(());
+            }
+            (Fault::Poison(_), Some(cut)) => {
+                self.careful = Some((cut.count / 8).max(1));
+                return self.take().await;
+            }
+            (Fault::TooMuch(reason), Some(cut)) => {
+                self.pacer.too_much(cut.count);
+                self.careful = Some((cut.count / 2).max(1));
+                reason
+            }
+            (Fault::Poison(reason), None) => return Err(Fault::Fatal(reason)),
+            (Fault::Passing(reason) | Fault::TooMuch(reason), _) => reason,
+            (fault @ (Fault::Fenced(_) | Fault::Stopped | Fault::Fatal(_)), _) => return Err(fault),
+        };
+        self.again(&reason).await?;
+        self.take().await
+    }
+
+    /// Waits before another try, and says why.
+    async fn again(&mut self, reason: &str) -> Result<(), Fault> {
+        self.shared.tally.retried();
+        self.shared.tally.say(Some(format!("trying again: {reason}")));
+        let waited = self.patience.wait(reason, self.shared.stop).await;
+        self.shared.tally.say(None);
+        waited
+    }
+
+    /// Takes the range with a session of its own, and goes on from where the range then stands.
+    async fn take(&mut self) -> Result<(), Fault> {
+        loop {
+            let old = self.session.take().map(|session| session.id().clone());
+            self.shared.checkpoints.end_sessions(old.into_iter().collect()).await;
+            let taken = async {
+                let session = self.shared.site.session().await?;
+                let range = self.shared.checkpoints.take(&self.range.id, session.as_ref().map(ClientSession::id)).await?;
+                Ok((session, range))
+            };
+            match taken.await {
+                Ok((session, range)) => {
+                    self.shared.tally.range(&range.id, range.totals, None);
+                    (self.session, self.range) = (session, range);
+                    return Ok(());
+                }
+                Err(Fault::Passing(reason) | Fault::TooMuch(reason) | Fault::Poison(reason)) => self.again(&reason).await?,
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Nothing is left of a range whose documents are not walked but found.
+    async fn close(&mut self) -> Result<(), Fault> {
+        let through = self.range.through.clone();
+        self.advance(&through, Totals::default()).await
+    }
+
+    /// Leaves a document out.
+    async fn leave_out(&mut self, cut: &Cut, reason: &str) -> Result<(), Fault> {
+        let already = self.shared.tally.totals().quarantined;
+        self.shared.quarantine.add(&cut.last, reason, already, self.shared.stop).await?;
+        // The transaction that failed is not in the way.
+        self.take().await?;
+        self.advance(&cut.last, Totals { quarantined: 1, ..Totals::default() }).await
+    }
+
+    async fn advance(&mut self, at: &Bson, done: Totals) -> Result<(), Fault> {
+        match self.shared.checkpoints.advance(None, &self.range, at, done).await {
+            Ok(Some(range)) => {
+                self.shared.tally.range(&range.id, range.totals, None);
+                self.range = range;
+                Ok(())
+            }
+            Ok(None) => self.take().await,
+            Err(fault) => {
+                let reason = match fault {
+                    Fault::Passing(reason) | Fault::TooMuch(reason) => reason,
+                    fault => return Err(fault),
+                };
+                self.again(&reason).await?;
+                self.take().await
+            }
+        }
+    }
+
+    /// Nothing is open in the session any more; whoever comes next need not end it.
+    async fn leave(&mut self) {
+        self.session = None;
+    }
+}
+
+/// Applies a cut and moves the checkpoint behind it, both or neither. `None` when the range is not where it was thought to be.
+async fn batch(
+    shared: &Shared<'_>,
+    session: Option<&mut ClientSession>,
+    range: &RangeRecord,
+    cut: &Cut,
+) -> Result<Option<(RangeRecord, Duration)>, Fault> {
+    let begun = Instant::now();
+    let Some(session) = session else {
+        let counts = shared.apply.apply(None, &cut.slice).await?;
+        let worked = begun.elapsed();
+        let next = shared.checkpoints.advance(None, range, &cut.last, counts.into()).await?;
+        return Ok(next.map(|next| (next, worked)));
+    };
+    let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
+    session
+        .start_transaction()
+        .read_concern(ReadConcern::snapshot())
+        .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build())
+        .await
+        .map_err(fault)?;
+    let written = async {
+        let counts = shared.apply.apply(Some(session), &cut.slice).await?;
+        shared.checkpoints.advance(Some(session), range, &cut.last, counts.into()).await
+    };
+    match written.await {
+        Ok(Some(next)) => {
+            // What a smaller batch would shorten; not the wait for the other servers.
+            let worked = begun.elapsed();
+            commit(session, "the batch").await.map(|()| Some((next, worked)))
+        }
+        Ok(None) => {
+            let _ = session.abort_transaction().await;
+            Ok(None)
+        }
+        Err(fault) => {
+            let _ = session.abort_transaction().await;
+            Err(fault)
+        }
+    }
+}
+
+/// Where a range stands, as JSON for people.
+fn position(range: &RangeRecord) -> String {
+    let at = range.at.clone().map_or(serde_json::Value::Null, Bson::into_relaxed_extjson);
+    let mut text = serde_json::json!({ "range": range.id, "at": at }).to_string();
+    if text.len() > 1024 {
+        text = serde_json::json!({ "range": range.id }).to_string();
+    }
+    text
+}
