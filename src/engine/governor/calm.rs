@@ -47,7 +47,8 @@ pub enum Pressure {
 pub struct Calm {
     /// How many times the calm latency is too much.
     times: f64,
-    calm: Histogram,
+    /// What is measured in a pause.
+    undisturbed: Histogram,
     seen: Vec<(Instant, Histogram)>,
     pause: Option<Pause>,
     paused: Option<Instant>,
@@ -63,7 +64,7 @@ impl Calm {
     /// A watch that knows nothing yet; a latency of `times` the calm one is too much.
     #[must_use]
     pub fn new(times: f64) -> Self {
-        Self { times, calm: Histogram::default(), seen: Vec::new(), pause: None, paused: None }
+        Self { times, undisturbed: Histogram::default(), seen: Vec::new(), pause: None, paused: None }
     }
 
     /// Takes in what the foreground did since the previous sample. `slow` says whether the run has been slow for long.
@@ -71,9 +72,9 @@ impl Calm {
         if self.pause.is_some() {
             return self.go_on_pausing(seen, now);
         }
-        let unknown = self.calm.count() < FEW && seen.count() >= TRAFFIC;
+        let unknown = self.undisturbed.count() < FEW && seen.count() >= TRAFFIC;
         let due = self.paused.is_none_or(|paused| now - paused >= BETWEEN_PAUSES);
-        if due && (unknown || (slow && self.calm.count() >= FEW)) {
+        if due && (unknown || (slow && self.undisturbed.count() >= FEW)) {
             self.pause = Some(Pause { since: now, seen: Histogram::default() });
             self.seen.clear();
             return Pressure::Pause;
@@ -91,7 +92,7 @@ impl Calm {
             return Pressure::Pause;
         }
         if pause.seen.count() >= FEW {
-            self.calm = std::mem::take(&mut pause.seen);
+            self.undisturbed = std::mem::take(&mut pause.seen);
         }
         (self.pause, self.paused) = (None, Some(now));
         Pressure::None
@@ -102,14 +103,16 @@ impl Calm {
         self.seen.push((now, seen.clone()));
         let mut all = Histogram::default();
         self.seen.iter().for_each(|(_, seen)| all.add(seen));
-        let few = all.count().min(self.calm.count());
+        let few = all.count().min(self.undisturbed.count());
         if few < FEW {
             return Pressure::None;
         }
         let part = if few < MANY { 0.95 } else { 0.99 };
-        let (Some(is), Some(calm)) = (all.percentile(part), self.calm.percentile(part)) else { return Pressure::None };
+        let (Some(is), Some(calm)) = (all.percentile(part), self.undisturbed.percentile(part)) else {
+            return Pressure::None;
+        };
         let limit = calm.mul_f64(self.times).max(calm + NOISE);
-        let margin = limit - calm;
+        let margin = limit.saturating_sub(calm);
         let full = self.seen.len() >= WINDOW;
         if full {
             self.seen.remove(0);

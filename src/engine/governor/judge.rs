@@ -76,10 +76,10 @@ impl Judge {
         let foreground = self.foreground(sample, now, hold.is_some());
         let pausing = foreground == Pressure::Pause;
         self.pausing = pausing;
-        let held = std::mem::replace(&mut self.held, hold.is_some());
+        let before = std::mem::replace(&mut self.held, hold.is_some());
         let pressure = match (&hold, self.congestion(sample)) {
             // After it, the run goes more slowly than what led to it; while it lasts, there is nothing to learn.
-            (Some(why), _) if !held => Pressure::Strong(why.clone()),
+            (Some(why), _) if !before => Pressure::Strong(why.clone()),
             (Some(_), _) => Pressure::Steady,
             (None, Some(why)) => Pressure::Strong(why),
             (None, None) => foreground,

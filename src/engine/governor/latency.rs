@@ -161,7 +161,7 @@ pub struct Foreground {
 
 impl Foreground {
     /// The foreground's operations since the previous call; `None` at the first, and where another server has taken over.
-    pub fn since_last(&mut self, now: Counted, own: &OwnLoad) -> Option<Histogram> {
+    pub fn since_last(&mut self, now: &Counted, own: &OwnLoad) -> Option<Histogram> {
         let own = own.take();
         let owed = std::mem::take(&mut self.owed);
         let before = self.before.replace(now.clone()).filter(|before| before.server == now.server)?;
@@ -227,29 +227,29 @@ pub(super) mod tests {
     #[test]
     fn our_own_operations_are_taken_out() {
         let (own, mut foreground) = (OwnLoad::default(), Foreground::default());
-        assert_eq!(foreground.since_last(counted(&[(1_024, 5)]), &own), None);
+        assert_eq!(foreground.since_last(&counted(&[(1_024, 5)]), &own), None);
         own.wrote(Duration::from_millis(101));
         own.wrote(Duration::from_millis(99));
-        let rest = foreground.since_last(counted(&[(1_024, 25), (65_536, 1), (98_304, 2)]), &own).unwrap();
+        let rest = foreground.since_last(&counted(&[(1_024, 25), (65_536, 1), (98_304, 2)]), &own).unwrap();
         assert_eq!(rest, histogram(&[(1_024, 20), (65_536, 1)]));
     }
 
     #[test]
     fn an_operation_that_the_server_has_not_counted_yet_is_taken_out_of_the_next_sample() {
         let (own, mut foreground) = (OwnLoad::default(), Foreground::default());
-        foreground.since_last(counted(&[(1_024, 5)]), &own);
+        foreground.since_last(&counted(&[(1_024, 5)]), &own);
         own.wrote(Duration::from_millis(100));
-        assert_eq!(foreground.since_last(counted(&[(1_024, 25)]), &own), Some(histogram(&[(1_024, 20)])));
+        assert_eq!(foreground.since_last(&counted(&[(1_024, 25)]), &own), Some(histogram(&[(1_024, 20)])));
         let next = counted(&[(1_024, 26), (65_536, 1)]);
-        assert_eq!(foreground.since_last(next, &own), Some(histogram(&[(1_024, 1)])));
+        assert_eq!(foreground.since_last(&next, &own), Some(histogram(&[(1_024, 1)])));
     }
 
     #[test]
     fn another_primary_begins_anew() {
         let (own, mut foreground) = (OwnLoad::default(), Foreground::default());
-        foreground.since_last(counted(&[(1_024, 5)]), &own);
+        foreground.since_last(&counted(&[(1_024, 5)]), &own);
         let other = Counted { server: "db-1:1".to_owned(), ..counted(&[(1_024, 900)]) };
-        assert_eq!(foreground.since_last(other, &own), None);
+        assert_eq!(foreground.since_last(&other, &own), None);
         assert_eq!(counted(&[(1_024, 4)]).writes.since(&counted(&[(1_024, 5)]).writes), None);
     }
 }

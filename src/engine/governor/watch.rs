@@ -134,10 +134,10 @@ impl Watch {
             Answer::Refused => self.config = Source::NotAsked,
             Answer::Missing => {}
         }
-        if self.config == Source::NotAsked && self.replication == Source::Asked {
-            if let Answer::Is(hello) = self.ask(Source::Asked, "admin", doc! { "hello": 1 }).await {
-                self.followers = sample::electable(&hello).unwrap_or_default();
-            }
+        if self.config == Source::NotAsked
+            && let Answer::Is(hello) = self.ask(self.replication, "admin", doc! { "hello": 1 }).await
+        {
+            self.followers = sample::electable(&hello).unwrap_or_default();
         }
         match stats {
             Answer::Is(stats) => {
@@ -169,7 +169,7 @@ impl Watch {
         }
         if holds.foreground.is_some() {
             let counted = sample::counted(status);
-            sample.foreground = counted.and_then(|counted| self.foreground.since_last(counted, &self.own));
+            sample.foreground = counted.and_then(|counted| self.foreground.since_last(&counted, &self.own));
         }
     }
 
