@@ -282,6 +282,15 @@ fn the_sample_for_mongodb_says_that_there_is_none() {
 }
 
 #[test]
+fn the_sample_without_a_program_has_steps_that_need_mongodb() {
+    let samples = Samples::new();
+    let migration = samples.migration("20261123_add_fee_to_refunds");
+    assert!(migration.needs_mongodb);
+    let Work::Steps(steps) = &migration.work else { panic!("it has a program") };
+    assert_eq!(steps.titles(), ["backfill stopover_sample.refunds", "createIndexes stopover_sample.refunds"]);
+}
+
+#[test]
 fn samples_that_come_first_at_once_share_the_data() {
     let samples = Samples::new();
     let names =
