@@ -220,7 +220,7 @@ fn the_program_of_a_transform_must_be_there() {
     let (_root, catalog) = catalog("backfill: { collection: c, transform: { command: [./gone.sh] } }");
     let problem = catalog.all_problems().find(|problem| problem.file.ends_with("a.yaml")).unwrap();
     assert!(problem.message.starts_with("there is no file `./gone.sh` in "), "{problem}");
-    assert_eq!(problem.position, Some((1, 55)));
+    assert_eq!(problem.position, Some((1, 51)));
 }
 
 /// Every mistake in steps that the text alone can have: the text, where the mistake is, what is said and what to do.

@@ -76,7 +76,7 @@ impl Default for Holds {
     fn default() -> Self {
         Self {
             replication_lag: Some(Duration::from_secs(2)),
-            oplog_window: Some(Duration::from_mins(60)),
+            oplog_window: Some(Duration::from_hours(1)),
             dirty_cache: Some(0.15),
             foreground: Some(2.0),
             congestion: true,

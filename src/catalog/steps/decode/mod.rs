@@ -54,8 +54,11 @@ fn list(decoder: &mut Decoder<'_>, node: &Node, commands: &mut Commands<'_>) -> 
         let fields = decoder.fields(item, "a step", KINDS)?;
         let mut kinds = fields.present().filter(|(key, _)| KINDS.contains(&key.name.as_str()));
         let Some((key, node)) = kinds.next() else {
-            let remedy = "write one of `backfill`, `copy`, `createIndexes`, `dropIndexes` and `command`, and its fields below it, further in";
-            decoder.report(item.at, "a step says nothing to do", remedy);
+            // What is there instead was told to be unknown.
+            if fields.present().next().is_none() {
+                let remedy = "write one of `backfill`, `copy`, `createIndexes`, `dropIndexes` and `command`, and its fields below it, further in";
+                decoder.report(item.at, "a step says nothing to do", remedy);
+            }
             return None;
         };
         for (other, _) in kinds {

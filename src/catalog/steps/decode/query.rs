@@ -30,7 +30,9 @@ fn refuse_unwalkable(decoder: &mut Decoder<'_>, node: &Node) {
                 decoder.report(key.at, "`$where` cannot be combined with a walk in the order of `_id`", remedy);
             }
             ("$and" | "$or" | "$nor", Value::List(branches)) => {
-                branches.iter().for_each(|branch| refuse_unwalkable(decoder, branch));
+                for branch in branches {
+                    refuse_unwalkable(decoder, branch);
+                }
             }
             (_, Value::Map(operators)) => {
                 for (operator, _) in operators.iter().filter(|(key, _)| matches!(&*key.name, "$near" | "$nearSphere")) {
