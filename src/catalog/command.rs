@@ -6,9 +6,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Access, access};
 
+use super::CommandTemplate;
 use super::files::normal;
 use super::manifest::Word;
 use super::problem::{Problem, Source};
@@ -17,6 +19,42 @@ use super::problem::{Problem, Source};
 const INTERPRETERS: &[&str] =
     &["node", "python", "python3", "sh", "bash", "dash", "ruby", "perl", "java", "php", "deno", "bun", "mongosh"];
 const SCRIPTS: &[&str] = &["js", "mjs", "cjs", "ts", "py", "sh", "rb", "pl", "php", "jar"];
+
+/// The commands of one manifest: binds them to where they run, and keeps their words, so that the files they name can be looked for.
+#[derive(Debug)]
+pub(super) struct Commands<'f> {
+    directory: Arc<Path>,
+    file: &'f Path,
+    /// What the migration is made of: a change of their files is a change of the migration.
+    pub work: Vec<Vec<Word>>,
+    /// What only looks at the data.
+    pub counting: Vec<Vec<Word>>,
+}
+
+impl<'f> Commands<'f> {
+    /// Of the manifest `file`, which lies in `directory`; both absolute.
+    pub fn new(directory: Arc<Path>, file: &'f Path) -> Self {
+        Self { directory, file, work: Vec::new(), counting: Vec::new() }
+    }
+
+    /// Binds a command that does the migration's work.
+    pub fn bind_work(&mut self, words: Vec<Word>) -> CommandTemplate {
+        let template = self.bind(&words);
+        self.work.push(words);
+        template
+    }
+
+    /// Binds a command that counts.
+    pub fn bind_counting(&mut self, words: Vec<Word>) -> CommandTemplate {
+        let template = self.bind(&words);
+        self.counting.push(words);
+        template
+    }
+
+    fn bind(&self, words: &[Word]) -> CommandTemplate {
+        CommandTemplate::new(argv(words, &self.directory), Arc::clone(&self.directory), self.file)
+    }
+}
 
 /// A file that a command names, as it is written there.
 #[derive(Debug)]

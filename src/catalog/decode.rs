@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::problem::{Position, Problem, Source};
-use super::yaml::{Node, Value};
+use super::yaml::{Key, Node, Value};
 
 /// More problems than this of one file help nobody.
 const MOST_PROBLEMS: usize = 20;
@@ -18,13 +18,23 @@ pub(super) struct Decoder<'a> {
 
 /// The fields of a mapping that are known and not empty.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fields<'n>(&'n [(super::yaml::Key, Node)]);
+pub(super) struct Fields<'n>(&'n [(Key, Node)]);
 
 impl<'n> Fields<'n> {
     /// The value of a field; a field that is there without a value counts as absent.
     pub fn get(self, name: &str) -> Option<&'n Node> {
         let (_, node) = self.0.iter().find(|(key, _)| key.name == name)?;
         (!matches!(node.value, Value::Null)).then_some(node)
+    }
+
+    /// The fields that have a value, as written.
+    pub fn present(self) -> impl Iterator<Item = (&'n Key, &'n Node)> {
+        self.0.iter().filter(|(_, node)| !matches!(node.value, Value::Null)).map(|(key, node)| (key, node))
+    }
+
+    /// The name of a field that has a value, for a problem that is about the field as such.
+    pub fn key(self, name: &str) -> Option<&'n Key> {
+        self.present().find(|(key, _)| key.name == name).map(|(key, _)| key)
     }
 }
 
@@ -64,7 +74,7 @@ impl<'a> Decoder<'a> {
         self.problems
     }
 
-    fn wrong(&mut self, node: &Node, what: &str, expected: &str, remedy: impl AsRef<str>) {
+    pub fn wrong(&mut self, node: &Node, what: &str, expected: &str, remedy: impl AsRef<str>) {
         self.report(node.at, format!("`{what}` must be {expected}, not {}", node.describe()), remedy);
     }
 
@@ -91,7 +101,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The fields of a mapping with free names.
-    pub fn entries<'n>(&mut self, node: &'n Node, what: &str, example: &str) -> &'n [(super::yaml::Key, Node)] {
+    pub fn entries<'n>(&mut self, node: &'n Node, what: &str, example: &str) -> &'n [(Key, Node)] {
         if let Value::Map(map) = &node.value {
             return map;
         }
@@ -135,6 +145,17 @@ impl<'a> Decoder<'a> {
             return None;
         }
         parsed
+    }
+
+    /// A whole number that is none below zero.
+    pub fn count(&mut self, node: &Node, what: &str) -> Option<u64> {
+        if let Value::Integer(number) = node.value
+            && let Ok(count) = u64::try_from(number)
+        {
+            return Some(count);
+        }
+        self.wrong(node, what, "a whole number from 0", "write digits, without quotes");
+        None
     }
 
     /// Every element of a list that could be read.

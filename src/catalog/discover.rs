@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::command::{self, local_files};
+use super::command::{self, Commands, local_files};
 use super::files::{normal, open, read_text};
 use super::manifest::{self, Requirement, Word};
 use super::problem::{Problem, Source};
 use super::project::{Pattern, Project};
 use super::walk::walk;
-use super::{Broken, Catalog, Checksum, CommandTemplate, Entry, Migration, MigrationId, Remaining, Work, requirements};
+use super::{Broken, Catalog, Checksum, CommandTemplate, Entry, Migration, MigrationId, Work, requirements};
 
 /// More threads than this would compete with the migrations for the pod's processors.
 const THREADS: usize = 2;
@@ -269,18 +269,14 @@ fn read_manifest(
     found: &mut Found,
 ) -> Result<Box<Migration>, Vec<Problem>> {
     let text = read_text(&candidate.path, file).map_err(|problem| vec![problem])?;
-    let (manifest, mut problems) = manifest::parse(file, &text);
+    let mut commands = Commands::new(context.directory_of(&candidate.path), &candidate.path);
+    let (manifest, mut problems) = manifest::parse(file, &text, &mut commands);
     let directory = candidate.path.parent().unwrap_or(Path::new("/"));
-    let shared = context.directory_of(&candidate.path);
-    let template =
-        |words: &[Word]| CommandTemplate::new(command::argv(words, directory), Arc::clone(&shared), &candidate.path);
     let source = Source { file, text: &text };
-    problems.extend(command::check(source, &manifest.command, directory));
-    if let Some(manifest::Remaining::Command(words)) = &manifest.remaining {
-        problems.extend(command::check(source, words, directory));
-    }
+    let all = commands.work.iter().chain(&commands.counting);
+    problems.extend(all.filter_map(|words| command::check(source, words, directory)));
     let own = Checksum::of_bytes(text.as_bytes());
-    let named = local_files(&manifest.command, directory);
+    let named: Vec<_> = commands.work.iter().flat_map(|words| local_files(words, directory)).collect();
     let mut listing = Vec::with_capacity(named.len());
     for part in &named {
         match context.part_checksum(&part.path, file) {
@@ -297,9 +293,10 @@ fn read_manifest(
     found.parts = named.into_iter().map(|part| part.path).collect();
     let requires = manifest.requires.iter().map(|requirement| requirement.id.clone()).collect();
     found.requires = manifest.requires;
-    if !problems.is_empty() {
+    // Without a problem there is work; a manifest that has none is told so.
+    let (Some(work), true) = (manifest.work, problems.is_empty()) else {
         return Err(problems);
-    }
+    };
     Ok(Box::new(Migration {
         id: candidate.id.clone(),
         file: file.to_owned(),
@@ -309,15 +306,10 @@ fn read_manifest(
         tags: manifest.tags,
         requires,
         params: manifest.params,
-        remaining: manifest.remaining.map(|remaining| match remaining {
-            manifest::Remaining::Count { database, collection, filter } => {
-                Remaining::Count { database, collection, filter }
-            }
-            manifest::Remaining::Command(words) => Remaining::Command(template(&words)),
-        }),
+        remaining: manifest.remaining,
         timeout: manifest.timeout,
         needs_mongodb: manifest.needs_mongodb,
-        work: Work::Executable(template(&manifest.command)),
+        work,
     }))
 }
 

@@ -1,4 +1,5 @@
-//! Queries written in YAML: MongoDB documents, with Extended JSON where YAML has no word for a type.
+//! Queries, updates and other MongoDB documents written in YAML, with Extended JSON where YAML has no word for a type. The order of
+//! fields is kept: in the key of an index or a command it has a meaning.
 
 use bson::{Bson, Document};
 
@@ -21,17 +22,28 @@ const TYPES: &[&str] = &[
     "$maxKey",
 ];
 
-/// Reads a document.
+/// Reads a query.
 pub(super) fn decode(decoder: &mut Decoder<'_>, node: &Node, what: &str) -> Option<Document> {
+    document(decoder, node, what, "a query", "{ settled: false }")
+}
+
+/// Reads a document that is `expected` to be something, as `example` is.
+pub(super) fn document(
+    decoder: &mut Decoder<'_>,
+    node: &Node,
+    what: &str,
+    expected: &str,
+    example: &str,
+) -> Option<Document> {
     if let Bson::Document(document) = value(decoder, node)? {
         return Some(document);
     }
-    let message = format!("`{what}` must be a query, not {}", node.describe());
-    decoder.report(node.at, message, "write it as a mapping, e.g. `{ settled: false }`");
+    decoder.wrong(node, what, expected, format!("write it as a mapping, e.g. `{example}`"));
     None
 }
 
-fn value(decoder: &mut Decoder<'_>, node: &Node) -> Option<Bson> {
+/// Reads a value of any type.
+pub(super) fn value(decoder: &mut Decoder<'_>, node: &Node) -> Option<Bson> {
     Some(match &node.value {
         Value::Null => Bson::Null,
         Value::Boolean(value) => Bson::Boolean(*value),

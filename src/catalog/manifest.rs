@@ -5,10 +5,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::decode::Decoder;
+use super::command::Commands;
+use super::decode::{Decoder, Fields};
 use super::problem::{Position, Problem};
 use super::yaml::{Node, Value};
-use super::{MigrationId, ParamSpec, filter, params};
+use super::{MigrationId, ParamSpec, Remaining, Work, filter, params, steps};
 
 /// What a manifest says, as far as it could be understood.
 #[derive(Debug, Default)]
@@ -16,8 +17,8 @@ pub(super) struct Manifest {
     pub description: String,
     pub owner: Option<String>,
     pub tags: Vec<String>,
-    /// Empty when there is none that could be understood.
-    pub command: Vec<Word>,
+    /// `None` when there is none that could be understood.
+    pub work: Option<Work>,
     pub params: Vec<ParamSpec>,
     pub remaining: Option<Remaining>,
     pub requires: Vec<Requirement>,
@@ -39,45 +40,51 @@ pub(super) struct Requirement {
     pub id: MigrationId,
 }
 
-/// As [`super::Remaining`], but not yet bound to a directory.
-#[derive(Debug)]
-pub(super) enum Remaining {
-    Count { database: Option<String>, collection: String, filter: bson::Document },
-    Command(Vec<Word>),
-}
-
-const KEYS: &[&str] =
-    &["description", "owner", "tags", "command", "params", "remaining", "requires", "timeout", "needs"];
+const KEYS: &[&str] = &[
+    "description",
+    "owner",
+    "tags",
+    "command",
+    "params",
+    "remaining",
+    "requires",
+    "timeout",
+    "needs",
+    "steps",
+    "backfill",
+    "copy",
+    "createIndexes",
+    "dropIndexes",
+    "speed",
+    "hold",
+];
 const COMMAND: &str = "command: [python3, backfill.py]";
+const BACKFILL: &str =
+    "backfill: { collection: charges, filter: { settled: { $exists: false } }, update: { $set: { settled: true } } }";
 
 /// Everything that is wrong with a manifest's text, as far as the text alone can tell. This is what the fuzzer feeds.
 #[must_use]
 pub fn check_manifest(text: &str) -> Vec<Problem> {
-    parse(Path::new("manifest.yaml"), text).1
+    let path = Path::new("/manifest.yaml");
+    parse(Path::new("manifest.yaml"), text, &mut Commands::new(Path::new("/").into(), path)).1
 }
 
-/// Reads a manifest; the two are to be used together only when there are no problems.
-pub(super) fn parse(file: &Path, text: &str) -> (Manifest, Vec<Problem>) {
+/// Reads a manifest; the two are to be used together only when there are no problems. Its commands are left in `commands`.
+pub(super) fn parse(file: &Path, text: &str, commands: &mut Commands<'_>) -> (Manifest, Vec<Problem>) {
     let mut decoder = Decoder::new(file, text);
     let manifest = decoder
         .parse(&format!("write what it runs, e.g. `{COMMAND}`, or delete the file"))
-        .and_then(|root| decode(&mut decoder, &root))
+        .and_then(|root| decode(&mut decoder, &root, commands))
         .unwrap_or_default();
     (manifest, decoder.finish())
 }
 
-fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Manifest> {
+fn decode(decoder: &mut Decoder<'_>, root: &Node, commands: &mut Commands<'_>) -> Option<Manifest> {
     let fields = decoder.fields(root, "a manifest", KEYS)?;
-    let command = if let Some(node) = fields.get("command") {
-        self::command(decoder, node, "command")
-    } else {
-        decoder.report(root.at, "a manifest needs a `command`", format!("write what it runs, e.g. `{COMMAND}`"));
-        Vec::new()
-    };
-    let remaining = fields.get("remaining").and_then(|node| remaining(decoder, node));
+    let work = work(decoder, root, fields, commands);
+    let remaining = fields.get("remaining").and_then(|node| remaining(decoder, node, commands));
     let needs = fields.get("needs").is_some_and(|node| needs(decoder, node));
     Some(Manifest {
-        command,
         description: fields
             .get("description")
             .and_then(|node| decoder.text(node, "description"))
@@ -90,11 +97,45 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Manifest> {
             .map(|node| decoder.list(node, "tags", "tags: [nightly]", |decoder, node| decoder.text(node, "tags")))
             .unwrap_or_default(),
         params: fields.get("params").map(|node| params::decode(decoder, node)).unwrap_or_default(),
-        needs_mongodb: needs || matches!(remaining, Some(Remaining::Count { .. })),
+        needs_mongodb: needs
+            || matches!(remaining, Some(Remaining::Count { .. }))
+            || matches!(work, Some(Work::Steps(_))),
+        work,
         remaining,
         requires: fields.get("requires").map(|node| requires(decoder, node)).unwrap_or_default(),
         timeout: fields.get("timeout").and_then(|node| decoder.duration(node, "timeout")),
     })
+}
+
+/// What it executes: the one field of the manifest that says so.
+fn work(decoder: &mut Decoder<'_>, root: &Node, fields: Fields<'_>, commands: &mut Commands<'_>) -> Option<Work> {
+    let kinds = || fields.present().filter(|(key, _)| steps::WORK.contains(&key.name.as_str()));
+    let Some((first, node)) = kinds().next() else {
+        let remedy =
+            format!("write what it runs, e.g. `{COMMAND}`, or what Stopover is to do itself, e.g. `{BACKFILL}`");
+        decoder.report(root.at, "a manifest needs a `command` or steps", remedy);
+        return None;
+    };
+    for (other, _) in kinds().skip(1) {
+        let message = format!("a manifest has one kind of work, not `{}` and `{}`", first.name, other.name);
+        let remedy = "remove one, or make them elements of `steps:`, in order; a program is a manifest of its own";
+        decoder.report(other.at, message, remedy);
+    }
+    if first.name != "command" {
+        return steps::decode(decoder, fields, (first, node), commands).map(|steps| Work::Steps(steps.into()));
+    }
+    for key in ["speed", "hold"].into_iter().filter_map(|name| fields.key(name)) {
+        let message = format!("`{}` is for steps that Stopover executes itself", key.name);
+        decoder.report(key.at, message, "remove it: a program goes at its own speed, which may be one of its `params`");
+    }
+    if matches!(node.value, Value::Map(_)) {
+        let remedy =
+            "a program is a list of words; a command of the database is a step: `steps: [{ command: { run: ... } }]`";
+        decoder.wrong(node, "command", "a list of words", remedy);
+        return None;
+    }
+    let words = self::command(decoder, node, "command");
+    (!words.is_empty()).then(|| Work::Executable(commands.bind_work(words)))
 }
 
 /// The words of a command; empty with a problem when it is none.
@@ -154,7 +195,7 @@ fn needs(decoder: &mut Decoder<'_>, node: &Node) -> bool {
     needs.iter().any(|need| need == "mongodb")
 }
 
-fn remaining(decoder: &mut Decoder<'_>, node: &Node) -> Option<Remaining> {
+fn remaining(decoder: &mut Decoder<'_>, node: &Node, commands: &mut Commands<'_>) -> Option<Remaining> {
     const COUNT: &str = "remaining: { collection: charges, filter: { settled: false } }";
     let fields = decoder.fields(node, "remaining", &["collection", "filter", "database", "command"])?;
     if let Some(command) = fields.get("command") {
@@ -165,7 +206,7 @@ fn remaining(decoder: &mut Decoder<'_>, node: &Node) -> Option<Remaining> {
             }
         }
         let words = self::command(decoder, command, "remaining.command");
-        return (!words.is_empty()).then_some(Remaining::Command(words));
+        return (!words.is_empty()).then(|| Remaining::Command(commands.bind_counting(words)));
     }
     let name = |decoder: &mut Decoder<'_>, field: &str| {
         let node = fields.get(field)?;

@@ -6,7 +6,7 @@ use color_eyre::Result;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::catalog::{Entry, MigrationId, Problem, Work};
+use crate::catalog::{Entry, MigrationId, Problem, Step, Work};
 use crate::ledger::{
     EngineProgress, Event, FailureCause, History, MigrationState, Quarantined, Run, RunState, SpeedChange,
 };
@@ -34,10 +34,27 @@ pub struct MigrationView<'a> {
     /// Relative to `stopover.yaml`; null when the migration is not in this image.
     pub file: Option<String>,
     pub checksum: Option<&'a str>,
+    /// The program and its arguments, as declared; null when it is none.
+    pub command: Option<&'a [String]>,
+    /// What Stopover executes itself; empty for a program.
+    pub steps: Vec<StepView<'a>>,
     /// Why the migration is broken; empty otherwise.
     pub problems: Vec<ProblemView<'a>>,
     /// The latest run, or null.
     pub run: Option<RunView<'a>>,
+}
+
+/// A step that Stopover executes itself.
+#[derive(Serialize)]
+pub struct StepView<'a> {
+    /// `backfill`, `copy`, `createIndexes`, `dropIndexes` or `command`.
+    pub kind: &'static str,
+    /// The step in a few words.
+    pub title: String,
+    /// Null for the connection string's.
+    pub database: Option<&'a str>,
+    /// What it reads or changes; null for a command.
+    pub collection: Option<&'a str>,
 }
 
 /// A mistake in a file of the catalog.
@@ -174,8 +191,28 @@ impl<'a> MigrationView<'a> {
             requires: ready.map_or(&[], |migration| &migration.requires),
             file: file.map(|file| file.display().to_string()),
             checksum: ready.map(|migration| migration.checksum.as_str()),
+            command: ready.and_then(|migration| migration.work.program()).map(|template| &*template.argv),
+            steps: match ready.map(|migration| &migration.work) {
+                Some(Work::Steps(steps)) => steps.steps.iter().map(StepView::new).collect(),
+                _ => Vec::new(),
+            },
             problems: broken.map_or_else(Vec::new, |broken| broken.problems.iter().map(ProblemView::new).collect()),
             run: history.and_then(|history| history.latest.as_deref()).map(|run| RunView::new(run, now)),
+        }
+    }
+}
+
+impl<'a> StepView<'a> {
+    fn new(step: &'a Step) -> Self {
+        let target = step.target();
+        Self {
+            kind: step.kind(),
+            title: step.title(),
+            database: match step {
+                Step::Command(command) => command.database.as_deref(),
+                _ => target.and_then(|target| target.database.as_deref()),
+            },
+            collection: target.map(|target| &*target.collection),
         }
     }
 }
@@ -302,14 +339,6 @@ impl<'a> EventView<'a> {
             pod: event.by.as_ref().map(|actor| actor.place.pod.as_str()),
             text: &event.text,
         }
-    }
-}
-
-/// What a manifest says it runs, for people.
-pub fn command_line(work: &Work) -> String {
-    match work {
-        Work::Executable(template) => shell_words(&template.argv),
-        Work::Steps(steps) => steps.titles().join(", then "),
     }
 }
 

@@ -6,12 +6,12 @@ use std::io::Write as _;
 use color_eyre::Result;
 use serde::Serialize;
 
-use crate::catalog::{Entry, Migration, MigrationId, ParamKind};
+use crate::catalog::{Entry, Migration, MigrationId, ParamKind, Work};
 use crate::ledger::{EngineProgress, Event, History, MigrationState, Run, RunQuery, Seen, SpeedChange};
 use crate::time::Timestamp;
 
 use super::context::histories_of;
-use super::json::{self, MigrationView, RunView, command_line, shell_words};
+use super::json::{self, MigrationView, RunView, shell_words};
 use super::list::{ago, took};
 use super::{Context, Exit, UserError};
 
@@ -105,7 +105,15 @@ fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Re
     line("tags", &migration.tags.join(", "))?;
     line("file", &migration.file.display().to_string())?;
     line("checksum", migration.checksum.as_str())?;
-    line("command", &command_line(&migration.work))?;
+    match &migration.work {
+        Work::Executable(template) => line("command", &shell_words(&template.argv))?,
+        Work::Steps(steps) => {
+            for (index, title) in steps.titles().iter().enumerate() {
+                line(if index == 0 { "steps" } else { "" }, &format!("{}. {title}", index + 1))?;
+            }
+            line("speed", &format!("{} at {}%", workers(steps.speed.workers), steps.speed.pace))?;
+        }
+    }
     line("requires", &requires.join(", "))?;
     line("needs", if migration.needs_mongodb { "mongodb" } else { "" })?;
     line("timeout", &migration.timeout.map(crate::time::short_duration).unwrap_or_default())?;
@@ -125,6 +133,10 @@ fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Re
         line("param", &format!("{} ({kind}{default}{secret}) {}", param.name, param.description))?;
     }
     Ok(())
+}
+
+fn workers(number: u8) -> String {
+    format!("{number} worker{}", if number == 1 { "" } else { "s" })
 }
 
 fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) -> Result<()> {

@@ -239,9 +239,9 @@ async fn batch(
     let begun = Instant::now();
     let Some(session) = session else {
         let counts = shared.apply.apply(None, &cut.slice).await?;
-        let worked = begun.elapsed();
+        let applied = begun.elapsed();
         let next = shared.checkpoints.advance(None, range, &cut.last, counts.into()).await?;
-        return Ok(next.map(|next| (next, worked)));
+        return Ok(next.map(|next| (next, worked(applied, begun.elapsed()))));
     };
     let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
     session
@@ -252,14 +252,12 @@ async fn batch(
         .map_err(fault)?;
     let written = async {
         let counts = shared.apply.apply(Some(session), &cut.slice).await?;
-        shared.checkpoints.advance(Some(session), range, &cut.last, counts.into()).await
+        let applied = begun.elapsed();
+        let next = shared.checkpoints.advance(Some(session), range, &cut.last, counts.into()).await?;
+        Ok(next.map(|next| (next, worked(applied, begun.elapsed()))))
     };
     match written.await {
-        Ok(Some(next)) => {
-            // What a smaller batch would shorten; not the wait for the other servers.
-            let worked = begun.elapsed();
-            commit(session, "the batch").await.map(|()| Some((next, worked)))
-        }
+        Ok(Some(done)) => commit(session, "the batch").await.map(|()| Some(done)),
         Ok(None) => {
             let _ = session.abort_transaction().await;
             Ok(None)
@@ -269,6 +267,13 @@ async fn batch(
             Err(fault)
         }
     }
+}
+
+/// How long a batch kept the server busy with its documents: without the way there and back, which the write of the checkpoint measures, and
+/// without the wait for the other servers. What a smaller batch would not shorten must not make batches smaller.
+fn worked(applied: Duration, written: Duration) -> Duration {
+    let overhead = written.saturating_sub(applied);
+    applied.saturating_sub(overhead).max(applied / 10)
 }
 
 /// Where a range stands, as JSON for people.

@@ -15,8 +15,6 @@ const GROWTH: f64 = 2.0;
 const SHRINKAGE: f64 = 0.25;
 /// How fast a size that was too much is tried again: so many times more with every batch that succeeds.
 const FORGIVENESS: f64 = 1.05;
-/// A batch has costs that do not shrink with it, so that below this a smaller one only costs more: less is done only where it was too much.
-const LEAST: f64 = 50.0;
 /// Below this, a clock says nothing about a batch.
 const LEAST_SECONDS: f64 = 1e-5;
 
@@ -57,8 +55,6 @@ impl Pacer {
 
     fn exact(&self) -> f64 {
         let (least, largest) = self.bounds;
-        let least = least.max(LEAST * self.scale);
-        let largest = largest.max(least);
         (self.target * self.scale / self.cost).clamp(least, largest).min(self.limit).clamp(1.0, self.most)
     }
 

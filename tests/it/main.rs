@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod catalog;
+mod catalog_steps;
 mod cli;
 mod console;
 mod engine;

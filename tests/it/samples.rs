@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use stopover::catalog::{Catalog, CommandTemplate, Entry, Migration, MigrationId, Params, Remaining};
+use stopover::catalog::{Catalog, CommandTemplate, Entry, Migration, MigrationId, Params, Remaining, Work};
 use tempfile::TempDir;
 
 use crate::support::eventually;
@@ -279,6 +279,15 @@ fn the_sample_for_mongodb_says_that_there_is_none() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("there is no MongoDB: set MONGODB_URI"), "{error}");
+}
+
+#[test]
+fn the_sample_without_a_program_has_steps_that_need_mongodb() {
+    let samples = Samples::new();
+    let migration = samples.migration("20261123_add_fee_to_refunds");
+    assert!(migration.needs_mongodb);
+    let Work::Steps(steps) = &migration.work else { panic!("it has a program") };
+    assert_eq!(steps.titles(), ["backfill stopover_sample.refunds", "createIndexes stopover_sample.refunds"]);
 }
 
 #[test]

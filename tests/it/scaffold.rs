@@ -66,6 +66,66 @@ fn a_new_migration_has_no_problem_and_runs_from_its_checkpoint_to_its_end(#[case
 }
 
 #[test]
+fn a_new_backfill_has_no_problem_and_needs_no_program() {
+    let root = project("catalog: [{ files: 'migrations/*.yaml' }]\n");
+    let created = stopover(root.path(), &["new", "20261101_new", "--kind", "backfill"]);
+    assert!(text(&created.stdout).starts_with("wrote migrations/20261101_new.yaml\n\nnext:\n"), "{created:?}");
+    let lint = stopover(root.path(), &["lint"]);
+    assert_eq!(text(&lint.stdout), "1 migration, no problems\n");
+}
+
+/// What a newcomer is offered in comments is valid, too.
+#[test]
+fn every_choice_that_a_new_backfill_offers_has_no_problem() {
+    let root = project("catalog: [{ files: 'migrations/*.yaml' }]\n");
+    assert!(stopover(root.path(), &["new", "1_new", "--kind", "backfill"]).status.success());
+    let new = fs::read_to_string(root.path().join("migrations/1_new.yaml")).unwrap();
+    let update = "  update: { $set: { currency: BRL } }\n";
+    assert!(new.contains(update), "{new}");
+    for choice in ["update: [", "transform:", "idempotent:", "maxQuarantined:", "speed:", "hold:", "timeout:"] {
+        let line = new.lines().find(|line| line.trim_start().trim_start_matches('#').trim_start().starts_with(choice));
+        let field = line.unwrap().trim_start().trim_start_matches('#').trim_start();
+        let chosen = match choice {
+            "update: [" | "transform:" => new.replace(update, &format!("  {field}\n")),
+            "idempotent:" | "maxQuarantined:" => new.replace(update, &format!("{update}  {field}\n")),
+            _ => format!("{new}{field}\n"),
+        };
+        let problems = stopover::catalog::check_manifest(&chosen);
+        assert!(problems.is_empty(), "{choice}: {problems:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_migration_with_steps_are_the_steps() {
+    let root = project("catalog: [{ files: 'migrations/*.yaml' }]\n");
+    fs::create_dir(root.path().join("migrations")).unwrap();
+    let manifest = "steps:
+  - copy: { collection: charges, into: { database: archive, collection: charges } }
+  - command: { database: admin, run: { ping: 1 }, atLeastOnce: true }
+speed: { workers: 2, pace: 50% }
+";
+    fs::write(root.path().join("migrations/a.yaml"), manifest).unwrap();
+    fs::write(root.path().join("migrations/b.yaml"), "command: [sh, -c, 'true']\n").unwrap();
+    let said = text(&stopover(root.path(), &["show", "a"]).stdout);
+    assert!(said.contains("  steps        1. copy charges to archive.charges\n"), "{said}");
+    assert!(said.contains("               2. command ping\n  speed        2 workers at 50%\n"), "{said}");
+    assert!(said.contains("  needs        mongodb\n"), "{said}");
+    let shown = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&stopover(root.path(), &["show", name, "--json"]).stdout).unwrap()
+    };
+    let (a, b) = (shown("a"), shown("b"));
+    assert!(a["command"].is_null());
+    assert_eq!(
+        a["steps"],
+        serde_json::json!([
+            { "kind": "copy", "title": "copy charges to archive.charges", "database": null, "collection": "charges" },
+            { "kind": "command", "title": "command ping", "database": "admin", "collection": null },
+        ])
+    );
+    assert_eq!((&b["command"], &b["steps"]), (&serde_json::json!(["sh", "-c", "true"]), &serde_json::json!([])));
+}
+
+#[test]
 fn a_name_without_a_number_gets_the_day_before_it() {
     let root = project(PATTERNS);
     let before = chrono::Utc::now().format("%Y%m%d").to_string();

@@ -22,6 +22,8 @@ pub enum Kind {
     Node,
     /// A manifest, and the shell script that it runs
     Manifest,
+    /// A manifest with a backfill that Stopover executes itself, on MongoDB
+    Backfill,
 }
 
 impl Kind {
@@ -30,7 +32,7 @@ impl Kind {
             Self::Script => "sh",
             Self::Python => "py",
             Self::Node => "js",
-            Self::Manifest => "yaml",
+            Self::Manifest | Self::Backfill => "yaml",
         }
     }
 }
@@ -41,7 +43,7 @@ impl fmt::Display for Kind {
             Self::Script => "script",
             Self::Python => "Python program",
             Self::Node => "Node program",
-            Self::Manifest => "manifest",
+            Self::Manifest | Self::Backfill => "manifest",
         })
     }
 }
@@ -180,6 +182,7 @@ fn contents(id: &MigrationId, kind: Kind) -> Vec<NewFile> {
             let manifest = include_str!("template.yaml").replace("{{script}}", &script.name);
             vec![script, file("yaml", &manifest, 0o644)]
         }
+        Kind::Backfill => vec![file("yaml", include_str!("template.backfill.yaml"), 0o644)],
     }
 }
 

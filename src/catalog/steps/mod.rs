@@ -1,5 +1,7 @@
 //! What the native engine executes: the steps of a manifest, with everything in them resolved.
 
+mod decode;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use bson::Document;
 use serde::{Deserialize, Serialize};
 
 use super::CommandTemplate;
+
+pub(super) use decode::{WORK, decode};
 
 /// The work of a migration that needs no program: steps against MongoDB, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +106,30 @@ pub enum Step {
 }
 
 impl Step {
+    /// The word by which a manifest says what it does.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Backfill(_) => "backfill",
+            Self::Copy(_) => "copy",
+            Self::CreateIndexes(_) => "createIndexes",
+            Self::DropIndexes(_) => "dropIndexes",
+            Self::Command(_) => "command",
+        }
+    }
+
+    /// The collection that it works on; `None` for a command, whose arguments are its own affair.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Backfill(step) => Some(&step.target),
+            Self::Copy(step) => Some(&step.source),
+            Self::CreateIndexes(step) => Some(&step.target),
+            Self::DropIndexes(step) => Some(&step.target),
+            Self::Command(_) => None,
+        }
+    }
+
     /// The step in a few words, e.g. `backfill transactions`.
     #[must_use]
     pub fn title(&self) -> String {
