@@ -5,7 +5,12 @@
 //!              ^ ranges                   ^ throttle <── governor <── the server's own figures
 //! ```
 
+mod answer;
 pub mod apply;
+pub mod command;
+pub mod copy;
 pub mod fault;
+pub mod indexes;
 pub mod site;
 pub mod slice;
+pub mod tools;
