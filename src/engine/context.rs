@@ -12,10 +12,12 @@ use crate::catalog::{CommandTemplate, MigrationId};
 use crate::ledger::{LedgerWriter, RunId};
 
 use super::fault::Fault;
+use super::governor::OwnLoad;
 use super::patience::Patience;
 use super::site::Site;
 use super::tally::Tally;
 use super::throttle::Throttle;
+use super::tools::Tools;
 use super::transform::Transform;
 
 /// See the module.
@@ -36,6 +38,8 @@ pub struct Context {
     pub tally: Tally,
     /// How fast it may go.
     pub throttle: Throttle,
+    /// What it puts on the server itself.
+    pub own: OwnLoad,
     /// How long a batch should take.
     pub batch: Duration,
     /// Asks for a stop at the next checkpoint.
@@ -68,6 +72,13 @@ impl Context {
                 other => return other,
             }
         }
+    }
+
+    /// What a step that is not cut into batches is given.
+    pub async fn with_tools<T>(&self, call: impl AsyncFnOnce(Tools<'_>) -> T) -> T {
+        let note = |text| (self.note)(text);
+        let report = |done, total, message| self.tally.tell(done, total, message);
+        call(Tools { site: &self.site, stop: &self.stop, note: &note, report: &report }).await
     }
 
     /// What is going on; nothing special when empty.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::Apply;
 use super::checkpoint::{Checkpoints, RangeRecord, Totals, commit};
 use super::fault::Fault;
+use super::governor::OwnLoad;
 use super::pacer::Pacer;
 use super::patience::Patience;
 use super::quarantine::Quarantine;
@@ -37,6 +38,8 @@ pub struct Shared<'a> {
     pub quarantine: &'a Quarantine,
     /// Stops every lane at its next checkpoint.
     pub stop: &'a CancellationToken,
+    /// What is put on the server.
+    pub own: &'a OwnLoad,
     /// Most documents of a batch.
     pub most: u32,
 }
@@ -240,6 +243,7 @@ async fn batch(
     let Some(session) = session else {
         let counts = shared.apply.apply(None, &cut.slice).await?;
         let applied = begun.elapsed();
+        shared.own.wrote(applied);
         let next = shared.checkpoints.advance(None, range, &cut.last, counts.into()).await?;
         return Ok(next.map(|next| (next, worked(applied, begun.elapsed()))));
     };
@@ -253,6 +257,7 @@ async fn batch(
     let written = async {
         let counts = shared.apply.apply(Some(session), &cut.slice).await?;
         let applied = begun.elapsed();
+        shared.own.wrote(applied);
         let next = shared.checkpoints.advance(Some(session), range, &cut.last, counts.into()).await?;
         Ok(next.map(|next| (next, worked(applied, begun.elapsed()))))
     };

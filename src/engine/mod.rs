@@ -11,12 +11,17 @@
 //! The promise: a batch and its checkpoint commit together or not at all, and only while this attempt holds the run. So a worker may be killed,
 //! frozen or cut off at any point, and no document is left out or changed twice. See [`checkpoint`].
 
+mod answer;
 pub mod apply;
 mod backfill;
 pub mod checkpoint;
+pub mod command;
 mod context;
+pub mod copy;
+mod copying;
 pub mod fault;
 pub mod governor;
+pub mod indexes;
 mod lane;
 pub mod pacer;
 mod pass;
@@ -26,11 +31,14 @@ mod quarantine;
 pub mod site;
 pub mod slice;
 mod source;
+mod sweep;
 pub mod tally;
 pub mod throttle;
+pub mod tools;
 pub mod transform;
 mod update;
 pub mod walk;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -44,6 +52,7 @@ use crate::ledger::{LedgerWriter, RunId};
 use crate::secret::Secret;
 
 use context::Context;
+use governor::{Governor, OwnLoad};
 use fault::Fault;
 use patience::Patience;
 use site::Site;
@@ -120,6 +129,7 @@ pub async fn execute(job: Job) -> End {
         ledger: job.ledger,
         tally: tally.clone(),
         throttle: throttle.clone(),
+        own: OwnLoad::default(),
         batch: steps.batch,
         stop: stop.clone(),
         note: note.clone(),
@@ -127,11 +137,34 @@ pub async fn execute(job: Job) -> End {
         environment: job.environment,
         stderr: job.stderr,
     };
-    for (index, (step, title)) in (0..).zip(steps.steps.iter().zip(&titles)) {
+    let governed = Governor::new(context.site.clone(), throttle.clone(), steps.holds, context.own.clone(), note.clone());
+    let over = CancellationToken::new();
+    let _over = over.clone().drop_guard();
+    tokio::select! {
+        end = every_step(&context, &steps, &titles) => end,
+        () = async { tokio::join!(governed.run(over), told(&throttle, &tally)); } => unreachable!("both go on until this is dropped"),
+    }
+}
+
+/// Tells how fast it may go, and why not faster.
+async fn told(throttle: &Throttle, tally: &Tally) {
+    loop {
+        let changed = throttle.changed();
+        tally.throttled(throttle.reason(), throttle.speed());
+        changed.await;
+    }
+}
+
+async fn every_step(context: &Context, steps: &Steps, titles: &[String]) -> End {
+    let (tally, note) = (&context.tally, &context.note);
+    for (index, (step, title)) in (0..).zip(steps.steps.iter().zip(titles)) {
         tally.begin(index, title);
         let done = match step {
-            Step::Backfill(step) => backfill::run(&context, index, step).await,
-            _ => Err(Fault::Fatal("not built yet".to_owned())),
+            Step::Backfill(step) => backfill::run(context, index, title, step).await,
+            Step::Copy(step) => copying::run(context, index, title, step, &steps.steps[..index as usize]).await,
+            Step::CreateIndexes(_) | Step::DropIndexes(_) | Step::Command(_) => {
+                whole::run(context, index, title, step).await
+            }
         };
         if let Err(fault) = done {
             return end(fault, Some(title));

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::fault::Fault;
 use super::site::{Site, Topology};
 use super::slice::Slice;
-use super::update::number;
+use super::answer::number;
 use super::walk::id_of;
 
 /// How long the documents may be counted, and samples be searched for.
@@ -50,16 +50,22 @@ pub async fn check(
     let trial = try_out(context, step, apply, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
-    let (total, estimated) = total(site, step).await;
-    let average = size.map_or(0, |size| size.average);
+    let (total, estimated) = total(site, &step.target, &step.filter, step.hint.as_ref()).await;
     Ok(Plan {
         total,
         estimated,
         shrinks: matches!(trial, Trial::Shrinks),
         ceiling: None,
         verifying: false,
-        most: u32::try_from((BATCH_BYTES / average.max(1)).clamp(1, BATCH_DOCUMENTS)).unwrap_or(1),
+        most: most(size.as_ref()),
     })
+}
+
+/// Most documents of a batch, by what they weigh.
+#[must_use]
+pub fn most(size: Option<&Size>) -> u32 {
+    let average = size.map_or(0, |size| size.average);
+    u32::try_from((BATCH_BYTES / average.max(1)).clamp(1, BATCH_DOCUMENTS)).unwrap_or(1)
 }
 
 /// The collection is there, and is one that can be changed.
@@ -114,13 +120,14 @@ async fn accepted(context: &Context, step: &Backfill, apply: &dyn Apply) -> Resu
 }
 
 /// How large the collection is; `None` without the privilege to ask.
-struct Size {
+pub struct Size {
     documents: i64,
     bytes: i64,
     average: i64,
 }
 
-async fn size(site: &Site, target: &Target) -> Option<Size> {
+/// How large a collection is.
+pub async fn size(site: &Site, target: &Target) -> Option<Size> {
     let collection = site.collection(target);
     let mut found = collection.aggregate([doc! { "$collStats": { "storageStats": {} } }]).await.ok()?;
     let stats = found.advance().await.ok()?.then(|| found.deserialize_current().ok()).flatten()?;
@@ -331,30 +338,30 @@ fn judge(context: &Context, step: &Backfill, trial: &Trial) -> Result<(), Fault>
 }
 
 /// How many documents the filter selects, and whether that is an estimate.
-async fn total(site: &Site, step: &Backfill) -> (Option<i64>, bool) {
-    let collection = site.collection(&step.target);
+pub async fn total(site: &Site, target: &Target, filter: &Document, hint: Option<&Hint>) -> (Option<i64>, bool) {
+    let collection = site.collection(target);
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    if step.filter.is_empty() {
+    if filter.is_empty() {
         return (collection.estimated_document_count().await.ok().map(whole), true);
     }
-    let mut count = collection.count_documents(step.filter.clone()).max_time(COUNT_WITHIN);
-    count = match &step.hint {
+    let mut count = collection.count_documents(filter.clone()).max_time(COUNT_WITHIN);
+    count = match hint {
         Some(Hint::Name(name)) => count.hint(mongodb::options::Hint::Name(name.clone())),
         Some(Hint::Keys(keys)) => count.hint(mongodb::options::Hint::Keys(keys.clone())),
         None => count,
     };
     match count.await {
         Ok(count) => (Some(whole(count)), false),
-        Err(_) => (estimate(site, step).await, true),
+        Err(_) => (estimate(site, target, filter).await, true),
     }
 }
 
 /// The share of a sample that the filter selects, of all documents.
-async fn estimate(site: &Site, step: &Backfill) -> Option<i64> {
+async fn estimate(site: &Site, target: &Target, filter: &Document) -> Option<i64> {
     const SAMPLE: i64 = 1000;
-    let collection = site.collection(&step.target);
+    let collection = site.collection(target);
     let all = i64::try_from(collection.estimated_document_count().await.ok()?).ok()?;
-    let sample = [doc! { "$sample": { "size": SAMPLE } }, doc! { "$match": step.filter.clone() }, doc! { "$count": "n" }];
+    let sample = [doc! { "$sample": { "size": SAMPLE } }, doc! { "$match": filter.clone() }, doc! { "$count": "n" }];
     let mut found = collection.aggregate(sample).max_time(COUNT_WITHIN).await.ok()?;
     let selected = if found.advance().await.ok()? {
         number(&Document::try_from(found.current()).ok()?, "n")

@@ -5,28 +5,44 @@ use std::sync::Arc;
 use bson::Bson;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Target;
 use crate::ledger::{LedgerWriter, NewQuarantined, QuarantinePosition, RunId};
 
+use super::context::Context;
 use super::fault::Fault;
 use super::patience::Patience;
 
 /// What a step may leave out, and where that is recorded.
 pub struct Quarantine {
     /// Where.
-    pub ledger: Arc<dyn LedgerWriter>,
+    ledger: Arc<dyn LedgerWriter>,
     /// Whose.
-    pub run: RunId,
+    run: RunId,
     /// The attempt.
-    pub attempt: u32,
+    attempt: u32,
     /// Of which step, from 0.
-    pub step: u32,
+    step: u32,
     /// The database and the collection.
-    pub place: (String, String),
+    place: (String, String),
     /// How many may be left out.
-    pub most: u64,
+    most: u64,
 }
 
 impl Quarantine {
+    /// Of a step that reads `target` and may leave out `most` documents.
+    #[must_use]
+    pub fn new(context: &Context, step: u32, target: &Target, most: u64) -> Self {
+        let database = context.site.database_name(target.database.as_deref()).to_owned();
+        Self {
+            ledger: context.ledger.clone(),
+            run: context.run,
+            attempt: context.attempt,
+            step,
+            place: (database, target.collection.clone()),
+            most,
+        }
+    }
+
     /// Records a document. The record comes before the checkpoint that leaves the document out: a crash in between records it again, which
     /// changes nothing.
     ///

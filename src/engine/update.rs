@@ -6,6 +6,7 @@ use mongodb::{ClientSession, Database};
 
 use crate::catalog::Change;
 
+use super::answer::{majority, number, verify};
 use super::apply::{Apply, Counts};
 use super::fault::Fault;
 use super::slice::Slice;
@@ -78,34 +79,11 @@ pub async fn write(
         Some(session) => database.run_command(command).session(session).await,
         None => {
             // A command does not inherit the client's own.
-            command.insert("writeConcern", doc! { "w": "majority", "j": true });
+            command.insert("writeConcern", majority());
             database.run_command(command).await
         }
     };
     let answer = answered.map_err(|error| Fault::of(&error, &doing))?;
-    for list in ["writeErrors", "writeConcernError"] {
-        let error = match answer.get(list) {
-            Some(Bson::Array(errors)) => errors.first().and_then(Bson::as_document),
-            Some(Bson::Document(error)) => Some(error),
-            _ => None,
-        };
-        if let Some(error) = error {
-            let text = |key| error.get_str(key).unwrap_or_default();
-            let code = number(error, "code").try_into().unwrap_or_default();
-            return Err(Fault::of_code(code, text("codeName"), text("errmsg"), false, &doing));
-        }
-    }
+    verify(&answer, &doing)?;
     Ok(Reply { matched: number(&answer, "n"), modified: number(&answer, "nModified") })
-}
-
-/// A whole number of an answer, whichever type the server chose for it; 0 where there is none.
-#[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "counts are whole and far below 2^53")]
-pub fn number(document: &Document, key: &str) -> i64 {
-    match document.get(key) {
-        Some(Bson::Int32(number)) => i64::from(*number),
-        Some(Bson::Int64(number)) => *number,
-        Some(Bson::Double(number)) => *number as i64,
-        _ => 0,
-    }
 }

@@ -1,0 +1,187 @@
+//! Writing documents of another shape into another collection.
+//!
+//! A slice is read from the source through the step's pipeline, and what comes out replaces, or becomes, the document of the target
+//! with the same key. So a slice that is copied again changes nothing.
+
+mod check;
+mod replacement;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, cstr, doc};
+use mongodb::options::Hint;
+use mongodb::{ClientSession, Collection, Cursor, Database, SessionCursor};
+
+use crate::catalog::Copy;
+
+pub use check::check;
+
+use super::answer;
+use super::apply::{Apply, Counts};
+use super::fault::Fault;
+use super::site::Site;
+use super::slice::Slice;
+
+/// The server gives up on a call after this; giving up here would not stop it there.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Stages that make one document of each: what comes out need not be counted again.
+const ONE_OF_EACH: [&str; 8] =
+    ["$addFields", "$graphLookup", "$lookup", "$project", "$replaceRoot", "$replaceWith", "$set", "$unset"];
+
+/// Copies slices of one collection into another.
+pub struct CopyBatch {
+    source: Collection<RawDocumentBuf>,
+    target: Database,
+    into: String,
+    filter: Document,
+    pipeline: Vec<Document>,
+    key: Vec<String>,
+    reading: String,
+    writing: String,
+}
+
+impl CopyBatch {
+    /// Of a step.
+    #[must_use]
+    pub fn new(site: &Site, step: &Copy) -> Self {
+        Self {
+            source: site.collection(&step.source),
+            target: site.database(step.into.database.as_deref()),
+            into: step.into.collection.clone(),
+            filter: step.filter.clone(),
+            pipeline: step.pipeline.clone(),
+            key: step.key.clone(),
+            reading: format!("find on {}", site.full_name(&step.source)),
+            writing: format!("insert and update on {}", site.full_name(&step.into)),
+        }
+    }
+
+    async fn read<'s>(&self, session: Option<&'s mut ClientSession>, slice: &Slice) -> Result<Results<'s>, Fault> {
+        let stages = std::iter::once(doc! { "$match": slice.select(&self.filter) }).chain(self.pipeline.clone());
+        // Whatever other index the filter could use, the slice is the narrower choice.
+        let results = self.source.aggregate(stages).hint(by_id()).max_time(WITHIN).with_type::<RawDocumentBuf>();
+        let results = match session {
+            Some(session) => results.session(&mut *session).await.map(|cursor| Results::InSession(cursor, session)),
+            None => results.await.map(Results::Alone),
+        };
+        results.map_err(|error| Fault::of(&error, &self.reading))
+    }
+
+    /// The documents of the slice that the filter selects.
+    async fn count(&self, session: Option<&mut ClientSession>, slice: &Slice) -> Result<i64, Fault> {
+        let count = self.source.count_documents(slice.select(&self.filter)).hint(by_id()).max_time(WITHIN);
+        let counted = match session {
+            Some(session) => count.session(session).await,
+            None => count.await,
+        };
+        let counted = counted.map_err(|error| Fault::of(&error, &self.reading))?;
+        Ok(i64::try_from(counted).unwrap_or(i64::MAX))
+    }
+
+    async fn write(&self, session: Option<&mut ClientSession>, statements: Statements) -> Result<(), Fault> {
+        let mut command = RawDocumentBuf::new();
+        command.append(cstr!("update"), self.into.as_str());
+        command.append(cstr!("updates"), statements.updates);
+        command.append(cstr!("maxTimeMS"), i32::try_from(WITHIN.as_millis()).unwrap_or(i32::MAX));
+        if session.is_none() {
+            let concern = RawDocumentBuf::try_from(&answer::majority()).map_err(|error| unreadable(&error))?;
+            command.append(cstr!("writeConcern"), concern);
+        }
+        let call = self.target.run_raw_command(command);
+        let answered = match session {
+            Some(session) => call.session(session).await,
+            None => call.await,
+        };
+        answer::verify(&answered.map_err(|error| Fault::of(&error, &self.writing))?, &self.writing)
+    }
+
+    fn has_one_of_each(&self) -> bool {
+        self.pipeline.iter().flat_map(Document::keys).all(|stage| ONE_OF_EACH.contains(&stage.as_str()))
+    }
+}
+
+#[async_trait]
+impl Apply for CopyBatch {
+    async fn apply(&self, mut session: Option<&mut ClientSession>, slice: &Slice) -> Result<Counts, Fault> {
+        let matched =
+            if self.has_one_of_each() { None } else { Some(self.count(session.as_deref_mut(), slice).await?) };
+        let mut results = self.read(session, slice).await?;
+        let mut statements = Statements::default();
+        let mut written = 0;
+        while results.advance().await.map_err(|error| Fault::of(&error, &self.reading))? {
+            let statement = replacement::statement(results.current(), &self.key)?;
+            written += 1;
+            if !statements.have_room_for(&statement) {
+                self.write(results.session(), std::mem::take(&mut statements)).await?;
+            }
+            statements.push(statement);
+        }
+        if statements.count > 0 {
+            self.write(results.session(), statements).await?;
+        }
+        Ok(Counts { matched: matched.unwrap_or(written), modified: written, skipped: 0 })
+    }
+}
+
+/// What the pipeline makes of a slice, as it arrives: no more than one answer of the server is held.
+enum Results<'s> {
+    Alone(Cursor<RawDocumentBuf>),
+    InSession(SessionCursor<RawDocumentBuf>, &'s mut ClientSession),
+}
+
+impl Results<'_> {
+    async fn advance(&mut self) -> mongodb::error::Result<bool> {
+        match self {
+            Self::Alone(cursor) => cursor.advance().await,
+            Self::InSession(cursor, session) => cursor.advance(session).await,
+        }
+    }
+
+    fn current(&self) -> &RawDocument {
+        match self {
+            Self::Alone(cursor) => cursor.current(),
+            Self::InSession(cursor, _) => cursor.current(),
+        }
+    }
+
+    fn session(&mut self) -> Option<&mut ClientSession> {
+        match self {
+            Self::Alone(_) => None,
+            Self::InSession(_, session) => Some(session),
+        }
+    }
+}
+
+/// The statements of one command, which the server takes up to 16 MiB and some of.
+#[derive(Default)]
+struct Statements {
+    updates: RawArrayBuf,
+    count: usize,
+    bytes: usize,
+}
+
+impl Statements {
+    const MOST: usize = 1_000;
+    const MOST_BYTES: usize = 12 << 20;
+
+    /// There is always room for the first one, however large it is.
+    fn have_room_for(&self, statement: &RawDocument) -> bool {
+        self.count == 0 || self.count < Self::MOST && self.bytes + statement.as_bytes().len() <= Self::MOST_BYTES
+    }
+
+    fn push(&mut self, statement: RawDocumentBuf) {
+        self.count += 1;
+        self.bytes += statement.as_bytes().len();
+        self.updates.push(statement);
+    }
+}
+
+fn by_id() -> Hint {
+    Hint::Keys(doc! { "_id": 1 })
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Fault {
+    Fault::Fatal(format!("BSON that cannot be read: {error}; this is a fault of Stopover or of the server's answer"))
+}
