@@ -7,5 +7,7 @@
 
 pub mod apply;
 pub mod fault;
+pub mod json;
 pub mod site;
 pub mod slice;
+pub mod transform;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use stopover::catalog::{Broken, Catalog, Entry, Migration, MigrationId, Params, Problem, Project, Remaining, Work};
+use stopover::catalog::{Broken, Catalog, Entry, Migration, MigrationId, Params, Problem, Project, Remaining};
 use tempfile::TempDir;
 
 /// A directory to fill with a catalog.

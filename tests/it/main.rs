@@ -5,6 +5,7 @@
 mod catalog;
 mod cli;
 mod console;
+mod engine;
 mod ledger;
 mod logs;
 mod mongodb;

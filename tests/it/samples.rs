@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use stopover::catalog::{Catalog, CommandTemplate, Entry, Migration, MigrationId, Params, Remaining, Work};
+use stopover::catalog::{Catalog, CommandTemplate, Entry, Migration, MigrationId, Params, Remaining};
 use tempfile::TempDir;
 
 use crate::support::eventually;

@@ -201,6 +201,7 @@ pub fn running() -> Run {
             stalled_since: None,
         }),
         warnings: vec!["the output of PID 1 cannot be opened: this run is not in `kubectl logs`".to_owned()],
+        engine: None,
     };
     run
 }
