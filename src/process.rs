@@ -1,8 +1,12 @@
-//! Processes of this machine, identified so that a reused pid is never mistaken for the one that was meant.
+//! Processes of this machine: starting them, and identifying them so that a reused pid is never mistaken for the one that was meant.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +52,27 @@ pub fn own_binary() -> PathBuf {
         Ok(path) if identity(&path).is_some_and(|file| Some(file) == identity(&link)) => path,
         _ => link,
     }
+}
+
+/// Starts `command` in `directory`, in a process group of its own, with `environment` and nothing else of this process: its standard
+/// input is empty unless `streams` says otherwise.
+///
+/// # Errors
+/// A sentence that names the program and the directory.
+pub fn start_group(
+    command: &[String],
+    directory: &Path,
+    environment: &BTreeMap<OsString, OsString>,
+    streams: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<Child, String> {
+    let fail = |error: &dyn std::fmt::Display| {
+        let program = command.first().map_or("(nothing)", String::as_str);
+        format!("{program} cannot be started in {}: {error}", directory.display())
+    };
+    let (program, arguments) = command.split_first().ok_or_else(|| fail(&"the command is empty"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory).env_clear().envs(environment).stdin(Stdio::null()).process_group(0);
+    streams(&mut command).spawn().map_err(|error| fail(&error))
 }
 
 /// The living processes of a process group.

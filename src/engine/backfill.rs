@@ -1,6 +1,8 @@
 //! A backfill: changes documents where they are.
 
-use crate::catalog::{Backfill, Change};
+use std::sync::Arc;
+
+use crate::catalog::{Backfill, Change, Target};
 
 use super::apply::Apply;
 use super::checkpoint::Checkpoints;
@@ -29,7 +31,13 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Backfill) ->
         filter: &step.filter,
         hint: step.hint.as_ref(),
         aim: if step.idempotent { Aim::NothingLeft } else { Aim::Once },
-        checkpoints: &Checkpoints::new(&context.site, step.target.database.as_deref(), context.run, index, context.attempt),
+        checkpoints: &Checkpoints::new(
+            &context.site,
+            step.target.database.as_deref(),
+            context.run,
+            index,
+            context.attempt,
+        ),
         apply: &*apply,
         quarantine: &Quarantine::new(context, index, &step.target, step.max_quarantined),
     };
@@ -41,17 +49,15 @@ fn applier(
     context: &Context,
     step: &Backfill,
     collection: &str,
-    transform: Option<&Transform>,
+    transform: Option<&Arc<Transform>>,
 ) -> Result<Box<dyn Apply>, Fault> {
-    let database = context.site.database(step.target.database.as_deref());
-    match (Update::new(database.clone(), collection, &step.filter, &step.change), transform) {
+    let target = Target { collection: collection.to_owned(), ..step.target.clone() };
+    let database = context.site.database(target.database.as_deref());
+    match (Update::new(database, collection, &step.filter, &step.change), transform) {
         (Some(update), _) => Ok(Box::new(update)),
-        (None, Some(transform)) => Ok(Box::new(TransformBatch::new(
-            database.collection(collection),
-            step.filter.clone(),
-            transform.clone(),
-        ))),
+        (None, Some(transform)) => {
+            Ok(Box::new(TransformBatch::new(&context.site, &target, step.filter.clone(), transform.clone())))
+        }
         (None, None) => Err(Fault::Fatal("the step says neither what to change nor what computes it".to_owned())),
     }
 }
-

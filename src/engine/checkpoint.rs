@@ -175,7 +175,13 @@ impl Checkpoints {
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
-        let new = StepRecord { epoch: self.epoch, pass: 0, complete: false, totals: Totals::default(), plan: Plan::default() };
+        let new = StepRecord {
+            epoch: self.epoch,
+            pass: 0,
+            complete: false,
+            totals: Totals::default(),
+            plan: Plan::default(),
+        };
         let mut new = bson::serialize_to_document(&new).map_err(|error| unreadable(&error))?;
         new.remove("epoch");
         new.extend(doc! { "migration": migration, "title": title });
@@ -226,7 +232,8 @@ impl Checkpoints {
 
     async fn ranges(&self, pass: u32) -> Result<Vec<RangeRecord>, Fault> {
         let fault = self.fault("find");
-        let mut found = self.collection.find(doc! { "_id": self.ids_of(pass) }).sort(doc! { "_id": 1 }).await.map_err(&fault)?;
+        let mut found =
+            self.collection.find(doc! { "_id": self.ids_of(pass) }).sort(doc! { "_id": 1 }).await.map_err(&fault)?;
         let mut ranges = Vec::new();
         while found.advance().await.map_err(&fault)? {
             ranges.push(bson::deserialize_from_slice(found.current().as_bytes()).map_err(|error| unreadable(&error))?);
@@ -244,7 +251,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has the step.
-    pub async fn plan(&self, before: &StepRecord, next: &StepRecord, ranges: &[(Start, Bson)]) -> Result<Vec<RangeRecord>, Fault> {
+    pub async fn plan(
+        &self,
+        before: &StepRecord,
+        next: &StepRecord,
+        ranges: &[(Start, Bson)],
+    ) -> Result<Vec<RangeRecord>, Fault> {
         let records: Vec<RangeRecord> = ranges
             .iter()
             .enumerate()
@@ -292,8 +304,11 @@ impl Checkpoints {
         }
         .map_err(&fault)?;
         if !records.is_empty() {
-            let documents =
-                records.iter().map(bson::serialize_to_raw_document_buf).collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
+            let documents = records
+                .iter()
+                .map(bson::serialize_to_raw_document_buf)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| unreadable(&error))?;
             let insert = self.collection.insert_many(documents);
             match session.as_deref_mut() {
                 Some(session) => insert.session(session).await,
@@ -328,7 +343,8 @@ impl Checkpoints {
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn take(&self, range: &str, session: Option<&Document>) -> Result<RangeRecord, Fault> {
-        let set = session.map_or_else(|| doc! { "$unset": { "session": 1 } }, |session| doc! { "$set": { "session": session } });
+        let set = session
+            .map_or_else(|| doc! { "$unset": { "session": 1 } }, |session| doc! { "$set": { "session": session } });
         let held = doc! { "_id": range, "epoch": i64::from(self.epoch) };
         let record = self.collection.find_one_and_update(held, set).return_document(ReturnDocument::After);
         let record = record.await.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
@@ -395,5 +411,7 @@ pub async fn commit(session: &mut ClientSession, name: &str) -> Result<(), Fault
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> Fault {
-    Fault::Fatal(format!("a record in {COLLECTION} cannot be read: {error}; another version of Stopover may have written it"))
+    Fault::Fatal(format!(
+        "a record in {COLLECTION} cannot be read: {error}; another version of Stopover may have written it"
+    ))
 }

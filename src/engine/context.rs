@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ChildStderr;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,10 @@ use super::site::Site;
 use super::tally::Tally;
 use super::throttle::Throttle;
 use super::tools::Tools;
-use super::transform::Transform;
+use super::transform::{Command, Transform};
+
+/// How long a transform may take for one batch; a transaction lives for a minute.
+const TRANSFORM_WITHIN: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Context {
@@ -51,7 +55,7 @@ pub struct Context {
     /// The environment of a transform.
     pub environment: BTreeMap<OsString, OsString>,
     /// Who reads what a transform prints on standard error.
-    pub stderr: Arc<dyn Fn(ChildStderr) + Send + Sync>,
+    pub stderr: Arc<dyn Fn(ChildStderr) -> Receiver<Vec<String>> + Send + Sync>,
 }
 
 impl Context {
@@ -59,7 +63,10 @@ impl Context {
     ///
     /// # Errors
     /// What does not pass.
-    pub async fn patiently<T, F: Future<Output = Result<T, Fault>>>(&self, mut call: impl FnMut() -> F) -> Result<T, Fault> {
+    pub async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, Fault> {
         let mut patience = Patience::default();
         loop {
             match call().await {
@@ -96,8 +103,13 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn transform(&self, template: &CommandTemplate) -> Result<Transform, Fault> {
+    pub fn transform(&self, template: &CommandTemplate) -> Result<Arc<Transform>, Fault> {
         let stderr = self.stderr.clone();
-        Transform::start(template.render(&self.migration, false), &template.directory, &self.environment, move |pipe| stderr(pipe))
+        let command = Command {
+            argv: template.render(&self.migration, false),
+            directory: template.directory.to_path_buf(),
+            environment: self.environment.clone(),
+        };
+        Transform::start(command, TRANSFORM_WITHIN, Box::new(move |pipe| stderr(pipe))).map(Arc::new)
     }
 }

@@ -22,7 +22,13 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Copy, before
         filter: &step.filter,
         hint: None,
         aim: Aim::TheEnd,
-        checkpoints: &Checkpoints::new(&context.site, step.into.database.as_deref(), context.run, index, context.attempt),
+        checkpoints: &Checkpoints::new(
+            &context.site,
+            step.into.database.as_deref(),
+            context.run,
+            index,
+            context.attempt,
+        ),
         apply: &apply,
         quarantine: &Quarantine::new(context, index, &step.source, step.max_quarantined),
     };

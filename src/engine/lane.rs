@@ -177,7 +177,8 @@ impl<'a> Lane<'a> {
             self.shared.checkpoints.end_sessions(old.into_iter().collect()).await;
             let taken = async {
                 let session = self.shared.site.session().await?;
-                let range = self.shared.checkpoints.take(&self.range.id, session.as_ref().map(ClientSession::id)).await?;
+                let range =
+                    self.shared.checkpoints.take(&self.range.id, session.as_ref().map(ClientSession::id)).await?;
                 Ok((session, range))
             };
             match taken.await {
@@ -186,7 +187,9 @@ impl<'a> Lane<'a> {
                     (self.session, self.range) = (session, range);
                     return Ok(());
                 }
-                Err(Fault::Passing(reason) | Fault::TooMuch(reason) | Fault::Poison(reason)) => self.again(&reason).await?,
+                Err(Fault::Passing(reason) | Fault::TooMuch(reason) | Fault::Poison(reason)) => {
+                    self.again(&reason).await?
+                }
                 Err(fault) => return Err(fault),
             }
         }

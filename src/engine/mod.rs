@@ -22,6 +22,7 @@ mod copying;
 pub mod fault;
 pub mod governor;
 pub mod indexes;
+pub mod json;
 mod lane;
 pub mod pacer;
 mod pass;
@@ -44,6 +45,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ChildStderr;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use tokio_util::sync::CancellationToken;
 
@@ -52,8 +54,8 @@ use crate::ledger::{LedgerWriter, RunId};
 use crate::secret::Secret;
 
 use context::Context;
-use governor::{Governor, OwnLoad};
 use fault::Fault;
+use governor::{Governor, OwnLoad};
 use patience::Patience;
 use site::Site;
 use tally::{Report, Tally};
@@ -88,7 +90,7 @@ pub struct Job {
     /// The environment of a transform.
     pub environment: BTreeMap<OsString, OsString>,
     /// Who reads what a transform prints on standard error.
-    pub stderr: Arc<dyn Fn(ChildStderr) + Send + Sync>,
+    pub stderr: Arc<dyn Fn(ChildStderr) -> Receiver<Vec<String>> + Send + Sync>,
 }
 
 /// How the steps ended.
@@ -137,7 +139,8 @@ pub async fn execute(job: Job) -> End {
         environment: job.environment,
         stderr: job.stderr,
     };
-    let governed = Governor::new(context.site.clone(), throttle.clone(), steps.holds, context.own.clone(), note.clone());
+    let governed =
+        Governor::new(context.site.clone(), throttle.clone(), steps.holds, context.own.clone(), note.clone());
     let over = CancellationToken::new();
     let _over = over.clone().drop_guard();
     tokio::select! {

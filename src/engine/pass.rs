@@ -32,8 +32,9 @@ pub async fn run(
     let mut waiting: VecDeque<RangeRecord> = ranges.into_iter().filter(|range| !range.complete).collect();
     let active = AtomicUsize::new(0);
     let wanted = || usize::from(shared.throttle.workers()).min(most_lanes);
-    let superfluous =
-        || active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |lanes| (lanes > wanted()).then(|| lanes - 1)).is_ok();
+    let superfluous = || {
+        active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |lanes| (lanes > wanted()).then(|| lanes - 1)).is_ok()
+    };
     let mut lanes = FuturesUnordered::new();
     let mut failed = None;
     loop {
@@ -65,4 +66,3 @@ pub async fn run(
         }
     }
 }
-

@@ -7,13 +7,13 @@ use mongodb::ClientSession;
 
 use crate::catalog::{Backfill, Change, Hint, Target, nearest};
 
+use super::answer::number;
 use super::apply::{Apply, Counts};
 use super::checkpoint::Plan;
 use super::context::Context;
 use super::fault::Fault;
 use super::site::{Site, Topology};
 use super::slice::Slice;
-use super::answer::number;
 use super::walk::id_of;
 
 /// How long the documents may be counted, and samples be searched for.
@@ -79,7 +79,9 @@ async fn exists(context: &Context, target: &Target) -> Result<(), Fault> {
             let fault = |error: mongodb::error::Error| Fault::of(&error, "listCollections");
             let answer = database.run_command(command).await.map_err(fault)?;
             let batch = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-            Ok(batch.map(|batch| batch.iter().filter_map(Bson::as_document).cloned().collect::<Vec<_>>()).unwrap_or_default())
+            Ok(batch
+                .map(|batch| batch.iter().filter_map(Bson::as_document).cloned().collect::<Vec<_>>())
+                .unwrap_or_default())
         }
     };
     let found = context.patiently(|| list(doc! { "name": &target.collection })).await?;
@@ -93,7 +95,9 @@ async fn exists(context: &Context, target: &Target) -> Result<(), Fault> {
         return Err(Fault::Fatal(format!("there is no collection {}; {hint}", site.full_name(target))));
     };
     match collection.get_str("type") {
-        Ok("view") => Err(Fault::Fatal(format!("{} is a view; name the collection that it looks at", site.full_name(target)))),
+        Ok("view") => {
+            Err(Fault::Fatal(format!("{} is a view; name the collection that it looks at", site.full_name(target))))
+        }
         Ok("timeseries") => Err(Fault::Fatal(format!(
             "{} is a time series, whose measurements have no `_id` to walk by; use a program instead",
             site.full_name(target)
@@ -144,7 +148,9 @@ async fn tell_cost(context: &Context, step: &Backfill, size: Option<&Size>) {
     let database = context.site.database(step.target.database.as_deref());
     let find = doc! { "find": &step.target.collection, "filter": step.filter.clone() };
     let explained = database.run_command(doc! { "explain": find, "verbosity": "queryPlanner" }).await;
-    let Some(plan) = explained.ok().and_then(|answer| answer.get_document("queryPlanner").ok()?.get_document("winningPlan").ok().cloned())
+    let Some(plan) = explained
+        .ok()
+        .and_then(|answer| answer.get_document("queryPlanner").ok()?.get_document("winningPlan").ok().cloned())
     else {
         return;
     };
@@ -156,9 +162,8 @@ async fn tell_cost(context: &Context, step: &Backfill, size: Option<&Size>) {
         Some(index) => (context.note)(format!(
             "the collection is walked in the order of `_id`: {cost} once. If the filter selects few of them, `hint: {index}` finds them by that index instead"
         )),
-        None => context.warn(format!(
-            "no index serves the filter: {cost} once to find what it selects, in the order of `_id`"
-        )),
+        None => context
+            .warn(format!("no index serves the filter: {cost} once to find what it selects, in the order of `_id`")),
     }
 }
 
@@ -363,11 +368,7 @@ async fn estimate(site: &Site, target: &Target, filter: &Document) -> Option<i64
     let all = i64::try_from(collection.estimated_document_count().await.ok()?).ok()?;
     let sample = [doc! { "$sample": { "size": SAMPLE } }, doc! { "$match": filter.clone() }, doc! { "$count": "n" }];
     let mut found = collection.aggregate(sample).max_time(COUNT_WITHIN).await.ok()?;
-    let selected = if found.advance().await.ok()? {
-        number(&Document::try_from(found.current()).ok()?, "n")
-    } else {
-        0
-    };
+    let selected =
+        if found.advance().await.ok()? { number(&Document::try_from(found.current()).ok()?, "n") } else { 0 };
     Some(all.saturating_mul(selected) / SAMPLE.min(all.max(1)))
 }
-

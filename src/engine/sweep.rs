@@ -88,7 +88,11 @@ impl Sweep<'_> {
         loop {
             context.tally.base(record.totals, record.plan.verifying);
             context.tally.expect(record.plan.total, record.plan.estimated);
-            context.say(if record.plan.verifying { "going over everything again, to see that nothing changes any more" } else { "" });
+            context.say(if record.plan.verifying {
+                "going over everything again, to see that nothing changes any more"
+            } else {
+                ""
+            });
             self.pass(&record, ranges).await?;
             let before = record.totals;
             let totals = context.tally.totals();
@@ -138,7 +142,8 @@ impl Sweep<'_> {
         } else {
             Vec::new()
         };
-        let next = StepRecord { epoch: context.attempt, pass: record.pass + 1, complete: false, totals: record.totals, plan };
+        let next =
+            StepRecord { epoch: context.attempt, pass: record.pass + 1, complete: false, totals: record.totals, plan };
         let planned = context.patiently(|| self.checkpoints.plan(record, &next, &ranges)).await?;
         *record = next;
         Ok(planned)
@@ -226,7 +231,9 @@ impl Sweep<'_> {
         if plan.verifying && changed == 0 {
             if plan.shrinks {
                 let left = self.count_left().await;
-                self.context.warn(format!("the filter still selects documents ({left}), but the update changes nothing in them"));
+                self.context.warn(format!(
+                    "the filter still selects documents ({left}), but the update changes nothing in them"
+                ));
             }
             return Ok(Left::Nothing);
         }

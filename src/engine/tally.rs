@@ -78,7 +78,14 @@ impl Tally {
         self.change(|state| {
             let EngineProgress { steps, retried, speed, .. } = state.report.progress;
             *state = State::default();
-            state.report.progress = EngineProgress { step: index, steps, title: title.to_owned(), retried, speed, ..EngineProgress::default() };
+            state.report.progress = EngineProgress {
+                step: index,
+                steps,
+                title: title.to_owned(),
+                retried,
+                speed,
+                ..EngineProgress::default()
+            };
         });
     }
 

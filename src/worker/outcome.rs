@@ -43,9 +43,7 @@ pub fn of(exit: &Exit, stop: Option<Stop>, wish: Option<WishKind>, last_lines: &
     if asks || (stop.is_some() && is_death_by_request(exit)) {
         return match (wish, stop) {
             (Some(_), _) | (_, Some(Stop::Wish(_))) => Outcome::Stopped,
-            (None, Some(Stop::Unguarded)) if !asks => failed(FailureCause::Worker {
-                message: UNGUARDED.to_owned(),
-            }),
+            (None, Some(Stop::Unguarded)) if !asks => failed(FailureCause::Worker { message: UNGUARDED.to_owned() }),
             (None, Some(Stop::LeaseLost)) => Outcome::Interrupted(Interruption::LeaseLost),
             (None, Some(Stop::Shutdown | Stop::Timeout(_))) => Outcome::Interrupted(Interruption::Shutdown),
             (None, None | Some(Stop::Unguarded)) => Outcome::Interrupted(Interruption::AskedToResume),

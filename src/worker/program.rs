@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -47,22 +46,9 @@ impl Program {
         directory: &Path,
         environment: &BTreeMap<OsString, OsString>,
     ) -> Result<(Self, Output), String> {
-        let fail = |error: &dyn std::fmt::Display| {
-            let program = command.first().map_or("(nothing)", String::as_str);
-            format!("{program} cannot be started in {}: {error}", directory.display())
-        };
-        let (program, arguments) = command.split_first().ok_or_else(|| fail(&"the command is empty"))?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .current_dir(directory)
-            .env_clear()
-            .envs(environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| fail(&error))?;
+        let mut child = process::start_group(command, directory, environment, |command| {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped())
+        })?;
         let output = child.stdout.take().zip(child.stderr.take()).expect("both are piped");
         let group = Pid::from_child(&child);
         let (ended, exit) = oneshot::channel();
@@ -73,7 +59,7 @@ impl Program {
             })
             .map_err(|error| {
                 let _ = kill_process_group(group, Signal::KILL);
-                fail(&error)
+                format!("nothing can wait for the program: {error}")
             })?;
         Ok((Self { child, group, exit }, output))
     }

@@ -64,7 +64,7 @@ enum Command {
     /// The program was started: carry its output.
     Carry(ChildStdout, ChildStderr, oneshot::Sender<Ended>),
     /// Log what a helper of native work prints on standard error.
-    Overhear(ChildStderr),
+    Overhear(ChildStderr, Sender<Vec<String>>),
     /// Log a line of Stopover's own.
     Note(String),
     /// The program has ended: carry what is left, but only until then.
@@ -188,9 +188,12 @@ impl Scribe {
         self.order(Command::Note(text));
     }
 
-    /// Logs what a helper prints on standard error, until it ends.
-    pub fn overhear(&self, stderr: ChildStderr) {
-        self.order(Command::Overhear(stderr));
+    /// Logs what a helper prints on standard error, until it ends; its last lines come back then.
+    #[must_use]
+    pub fn overhear(&self, stderr: ChildStderr) -> Receiver<Vec<String>> {
+        let (tail, lines) = channel();
+        self.order(Command::Overhear(stderr, tail));
+        lines
     }
 
     fn order(&self, command: Command) {
@@ -204,6 +207,8 @@ struct Pipe {
     source: OwnedFd,
     framer: Framer,
     open: bool,
+    /// Who waits for its last lines.
+    tail: Option<Sender<Vec<String>>>,
 }
 
 /// The thread's own state.
@@ -267,15 +272,19 @@ impl Carrier {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Command::Carry(stdout, stderr, ended) => {
-                    let pipe =
-                        |source, stream| Pipe { source, framer: Framer::new(stream, &self.parts.masks), open: true };
+                    let pipe = |source, stream| Pipe {
+                        source,
+                        framer: Framer::new(stream, &self.parts.masks),
+                        open: true,
+                        tail: None,
+                    };
                     self.pipes = vec![pipe(stdout.into(), Stream::Stdout), pipe(stderr.into(), Stream::Stderr)];
                     self.ended = Some(ended);
                 }
-                Command::Overhear(stderr) => {
+                Command::Overhear(stderr, tail) => {
                     self.pipes.retain(|pipe| pipe.open);
                     let framer = Framer::new(Stream::Stderr, &self.parts.masks);
-                    self.pipes.push(Pipe { source: stderr.into(), framer, open: true });
+                    self.pipes.push(Pipe { source: stderr.into(), framer, open: true, tail: Some(tail) });
                 }
                 Command::Note(text) => self.note(&text),
                 Command::DrainUntil(deadline) => self.drain_until = Some(deadline),
@@ -325,6 +334,10 @@ impl Carrier {
         if count == 0 {
             pipe.framer.finish(now, &mut sink);
             pipe.open = false;
+            if let Some(tail) = pipe.tail.take() {
+                // Nobody may wait any more.
+                let _ = tail.send(pipe.framer.tail().lines());
+            }
         } else {
             pipe.framer.take(count, now, &mut sink);
         }

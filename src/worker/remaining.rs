@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{CommandTemplate, Remaining};
 use crate::ledger::{Progress, RemainingCount};
+use crate::process;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -171,18 +171,10 @@ fn count_by_command(
     directory: &std::path::Path,
     environment: &BTreeMap<OsString, OsString>,
 ) -> Result<i64, String> {
-    let (program, arguments) = command.split_first().ok_or("its command is empty")?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(environment)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("{program} cannot be started: {error}"))?;
+    let program = command.first().map_or("(nothing)", String::as_str);
+    let mut child = process::start_group(command, directory, environment, |command| {
+        command.stdout(Stdio::piped()).stderr(Stdio::null())
+    })?;
     let group = Pid::from_child(&child);
     let stdout = child.stdout.take().expect("it is piped");
     let (send, output) = mpsc::channel();

@@ -21,7 +21,14 @@ fn doubling() -> Backfill {
 #[tokio::test]
 async fn a_pipeline_changes_every_document_that_the_filter_selects() {
     let rig = Rig::new().await;
-    rig.fill(5_000, |id| if id % 5 == 0 { doc! { "n": id, "double": -1 } } else { doc! { "n": id } }).await;
+    rig.fill(5_000, |id| {
+        if id % 5 == 0 {
+            doc! { "n": id, "double": -1 }
+        } else {
+            doc! { "n": id }
+        }
+    })
+    .await;
     assert_eq!(rig.execute(1, vec![Step::Backfill(doubling())]).await, End::Done);
     assert_eq!(rig.count(doc! { "$expr": { "$eq": ["$double", { "$multiply": ["$n", 2] }] } }).await, 4_000);
     assert_eq!(rig.count(doc! { "double": -1 }).await, 1_000);
@@ -114,7 +121,14 @@ async fn a_change_that_settles_is_gone_over_until_nothing_changes() {
 #[tokio::test]
 async fn documents_that_the_update_cannot_help_are_told() {
     let rig = Rig::new().await;
-    rig.fill(500, |id| if id < 7 { doc! {} } else { doc! { "from": id } }).await;
+    rig.fill(500, |id| {
+        if id < 7 {
+            doc! {}
+        } else {
+            doc! { "from": id }
+        }
+    })
+    .await;
     let copy = Change::Pipeline(vec![doc! { "$set": { "to": "$from" } }]);
     let step = backfill(doc! { "to": { "$exists": false } }, copy);
     assert_eq!(rig.execute(1, vec![Step::Backfill(step)]).await, End::Done);
@@ -137,7 +151,8 @@ async fn a_hint_finds_the_documents_by_its_index() {
 async fn what_is_inserted_meanwhile_is_migrated_too() {
     let rig = Rig::new().await;
     rig.fill(30_000, |id| doc! { "n": id }).await;
-    let running = rig.execute_as(1, vec![Step::Backfill(doubling())], Duration::from_millis(2), stopover::catalog::Holds::NONE);
+    let running =
+        rig.execute_as(1, vec![Step::Backfill(doubling())], Duration::from_millis(2), stopover::catalog::Holds::NONE);
     let inserting = async {
         let mut reports = rig.reports.subscribe();
         reports.wait_for(|report| report.done.is_some_and(|done| done > 2_000)).await.unwrap();
@@ -179,7 +194,8 @@ async fn an_attempt_that_was_overtaken_writes_nothing_more() {
     let rig = Rig::new().await;
     rig.fill(40_000, |id| doc! { "n": id }).await;
     let once = Backfill { idempotent: false, ..backfill(doc! {}, operators(doc! { "$inc": { "touched": 1 } })) };
-    let slow = rig.execute_as(1, vec![Step::Backfill(once.clone())], Duration::from_millis(2), stopover::catalog::Holds::NONE);
+    let slow =
+        rig.execute_as(1, vec![Step::Backfill(once.clone())], Duration::from_millis(2), stopover::catalog::Holds::NONE);
     let overtaking = async {
         let mut reports = rig.reports.subscribe();
         reports.wait_for(|report| report.done.is_some_and(|done| done > 2_000)).await.unwrap();
@@ -192,11 +208,7 @@ async fn an_attempt_that_was_overtaken_writes_nothing_more() {
 }
 
 async fn with_a_validator(rig: &Rig) {
-    rig.database
-        .create_collection(ITEMS)
-        .validator(doc! { "$expr": { "$ne": ["$double", 26] } })
-        .await
-        .unwrap();
+    rig.database.create_collection(ITEMS).validator(doc! { "$expr": { "$ne": ["$double", 26] } }).await.unwrap();
 }
 
 #[tokio::test]
@@ -236,10 +248,8 @@ async fn documents_that_are_refused_are_left_out_and_can_be_tried_again_alone() 
 async fn mistakes_are_found_before_the_first_write() {
     let rig = Rig::new().await;
     rig.fill(10, |id| doc! { "n": id }).await;
-    let unknown = Backfill {
-        target: stopover::catalog::Target { database: None, collection: "itms".to_owned() },
-        ..doubling()
-    };
+    let unknown =
+        Backfill { target: stopover::catalog::Target { database: None, collection: "itms".to_owned() }, ..doubling() };
     let stage = backfill(doc! {}, Change::Pipeline(vec![doc! { "$sett": { "a": 1 } }]));
     let expression = backfill(doc! {}, Change::Pipeline(vec![doc! { "$set": { "a": { "$plus": [1, 2] } } }]));
     let operator = backfill(doc! {}, operators(doc! { "$sett": { "a": 1 } }));

@@ -6,6 +6,7 @@ mod copy;
 mod governor;
 mod indexes;
 mod rig;
+mod transform;
 
 use std::sync::Mutex;
 

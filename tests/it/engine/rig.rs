@@ -35,6 +35,7 @@ pub struct Rig {
     pub notes: Arc<Mutex<Vec<String>>>,
     pub warnings: Arc<Mutex<Vec<String>>>,
     pub reports: watch::Sender<Report>,
+    /// What ends with the test.
     pub kept: (Option<Database>, TempDir),
 }
 
@@ -122,7 +123,7 @@ impl Rig {
                 reports.send_replace(report);
             }),
             environment: std::env::vars_os().collect::<BTreeMap<_, _>>(),
-            stderr: Arc::new(|_| {}),
+            stderr: Arc::new(|_| std::sync::mpsc::channel().1),
         }
     }
 

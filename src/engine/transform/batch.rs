@@ -1,0 +1,277 @@
+//! A batch whose documents go through application code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
+use bson::{Bson, Document, doc};
+use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
+use mongodb::options::Hint;
+use mongodb::{ClientSession, Collection, Cursor, Database, SessionCursor};
+
+use crate::catalog::Target;
+use crate::engine::apply::{Apply, Counts};
+use crate::engine::fault::Fault;
+use crate::engine::site::Site;
+use crate::engine::slice::Slice;
+
+use super::{Answer, Answering, Lines, Transform};
+
+/// The child is given so many bytes of lines at once, or one document if that is larger: while it works on them, those before are written and those
+/// after are read, and memory stays flat.
+const PART: usize = 256 * 1024;
+/// How many documents come with one answer of the server.
+const READ: u32 = 1000;
+/// Limits of one update command: statements, and bytes (the server takes 16 MiB for a whole command).
+const STATEMENTS: usize = 1000;
+const COMMAND: usize = 12 * 1024 * 1024;
+/// The largest update there can be.
+const LARGEST: usize = 16 * 1024 * 1024;
+/// How long the server may take for one call; a transaction lives for a minute.
+const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// Reads the documents of a slice, asks the child what becomes of them, and writes that.
+///
+/// In a transaction all of it happens in one snapshot, so that a concurrent change of a document aborts it. Without one, an update is applied only to
+/// a document that the filter still selects.
+pub struct TransformBatch {
+    database: Database,
+    collection: Collection<RawDocumentBuf>,
+    filter: Document,
+    transform: Arc<Transform>,
+    /// For people.
+    name: String,
+}
+
+impl TransformBatch {
+    /// Of the documents of `target` that `filter` selects.
+    #[must_use]
+    pub fn new(site: &Site, target: &Target, filter: Document, transform: Arc<Transform>) -> Self {
+        Self {
+            database: site.database(target.database.as_deref()),
+            collection: site.collection(target),
+            filter,
+            transform,
+            name: site.full_name(target),
+        }
+    }
+
+    async fn find(&self, session: Option<&mut ClientSession>, slice: &Slice) -> Result<Reading, Fault> {
+        let find = self
+            .collection
+            .find(slice.select(&self.filter))
+            .hint(Hint::Keys(doc! { "_id": 1 }))
+            .batch_size(READ)
+            .max_time(MAX_TIME);
+        let reading = match session {
+            Some(session) => find.session(session).await.map(Reading::Within),
+            None => find.await.map(Reading::Alone),
+        };
+        reading.map_err(|error| self.unread(&error))
+    }
+
+    fn unread(&self, error: &mongodb::error::Error) -> Fault {
+        Fault::of(error, &format!("find on {}", self.name))
+    }
+
+    /// Reads as much as the child is given at once.
+    async fn part(&self, mut session: Option<&mut ClientSession>, reading: &mut Reading) -> Result<Part, Fault> {
+        let mut part = Part::default();
+        while part.lines.size() < PART
+            && reading.advance(session.as_deref_mut()).await.map_err(|error| self.unread(&error))?
+        {
+            let document = reading.current();
+            let id = document.get("_id").ok().flatten();
+            let id = id.ok_or_else(|| Fault::Poison("a document without a sound _id cannot be updated".to_owned()))?;
+            part.lines.push(document)?;
+            part.queries.push(self.select(id, session.is_some())?);
+        }
+        Ok(part)
+    }
+
+    async fn write(
+        &self,
+        mut session: Option<&mut ClientSession>,
+        queries: Vec<RawDocumentBuf>,
+        answers: Vec<Answer>,
+    ) -> Result<Counts, Fault> {
+        let mut counts = Counts { matched: i64::try_from(queries.len()).unwrap_or(i64::MAX), ..Counts::default() };
+        let mut command = Update::default();
+        for (query, answer) in queries.into_iter().zip(answers) {
+            let mut statement = RawDocumentBuf::new();
+            statement.append(cstr!("q"), query);
+            match answer {
+                Answer::Leave => {
+                    counts.skipped += 1;
+                    continue;
+                }
+                Answer::Refuse(why) => return Err(Fault::Poison(format!("the transform refuses it: {why}"))),
+                Answer::Operators(update) => statement.append(cstr!("u"), update),
+                Answer::Pipeline(stages) => statement.append(cstr!("u"), stages),
+            }
+            if statement.as_bytes().len() > LARGEST {
+                return Err(Fault::Poison("the transform's update is larger than 16 MB".to_owned()));
+            }
+            if !command.has_room_for(&statement) {
+                counts.modified += self.run(session.as_deref_mut(), std::mem::take(&mut command)).await?;
+            }
+            command.push(&statement);
+        }
+        if command.count > 0 {
+            counts.modified += self.run(session, command).await?;
+        }
+        Ok(counts)
+    }
+
+    /// The query for one document.
+    fn select(&self, id: RawBsonRef<'_>, in_transaction: bool) -> Result<RawDocumentBuf, Fault> {
+        let mut query = RawDocumentBuf::new();
+        query.append(cstr!("_id"), id);
+        if !in_transaction && !self.filter.is_empty() {
+            let filter = RawDocumentBuf::try_from(&self.filter)
+                .map_err(|error| Fault::Fatal(format!("the filter is no BSON: {error}")))?;
+            let mut both = RawArrayBuf::new();
+            both.push(filter);
+            query.append(cstr!("$and"), both);
+        }
+        Ok(query)
+    }
+
+    /// Runs one update command: how many documents it changed.
+    async fn run(&self, session: Option<&mut ClientSession>, update: Update) -> Result<i64, Fault> {
+        let doing = format!("update on {}", self.name);
+        let mut command = RawDocumentBuf::new();
+        command.append(cstr!("update"), self.collection.name());
+        command.append(cstr!("updates"), update.statements);
+        command.append(cstr!("ordered"), true);
+        command.append(cstr!("maxTimeMS"), i64::try_from(MAX_TIME.as_millis()).unwrap_or(i64::MAX));
+        if session.is_none()
+            && let Some(concern) = self.collection.write_concern()
+        {
+            // A command as such does not take the collection's own.
+            let concern = bson::serialize_to_raw_document_buf(concern)
+                .map_err(|error| Fault::Fatal(format!("the write concern is no BSON: {error}")))?;
+            command.append(cstr!("writeConcern"), concern);
+        }
+        let run = self.database.run_raw_command(command);
+        let reply = match session {
+            Some(session) => run.session(session).await,
+            None => run.await,
+        };
+        modified(&reply.map_err(|error| Fault::of(&error, &doing))?, &doing)
+    }
+}
+
+#[async_trait]
+impl Apply for TransformBatch {
+    async fn apply(&self, mut session: Option<&mut ClientSession>, slice: &Slice) -> Result<Counts, Fault> {
+        let mut counts = Counts::default();
+        let mut reading = self.find(session.as_deref_mut(), slice).await?;
+        let mut ahead: Option<(Vec<RawDocumentBuf>, Answering)> = None;
+        loop {
+            let part = self.part(session.as_deref_mut(), &mut reading).await?;
+            let last = part.queries.is_empty();
+            let answering = if last { None } else { Some((part.queries, self.transform.send(part.lines)?)) };
+            if let Some((queries, answers)) = std::mem::replace(&mut ahead, answering) {
+                counts += self.write(session.as_deref_mut(), queries, answers.answers().await?).await?;
+            }
+            if last {
+                return Ok(counts);
+            }
+        }
+    }
+}
+
+/// Documents on their way to the child, and the queries for each of them.
+#[derive(Default)]
+struct Part {
+    lines: Lines,
+    queries: Vec<RawDocumentBuf>,
+}
+
+/// A cursor, within a session or without one.
+enum Reading {
+    Within(SessionCursor<RawDocumentBuf>),
+    Alone(Cursor<RawDocumentBuf>),
+}
+
+impl Reading {
+    async fn advance(&mut self, session: Option<&mut ClientSession>) -> Result<bool, mongodb::error::Error> {
+        match (self, session) {
+            (Self::Within(cursor), Some(session)) => cursor.advance(session).await,
+            (Self::Alone(cursor), _) => cursor.advance().await,
+            (Self::Within(_), None) => unreachable!("a cursor is read in the session that it was made in"),
+        }
+    }
+
+    fn current(&self) -> &RawDocument {
+        match self {
+            Self::Within(cursor) => cursor.current(),
+            Self::Alone(cursor) => cursor.current(),
+        }
+    }
+}
+
+/// Statements of one command.
+#[derive(Default)]
+struct Update {
+    statements: RawArrayBuf,
+    count: usize,
+    size: usize,
+}
+
+impl Update {
+    fn has_room_for(&self, statement: &RawDocument) -> bool {
+        self.count == 0 || (self.count < STATEMENTS && self.size + statement.as_bytes().len() <= COMMAND)
+    }
+
+    fn push(&mut self, statement: &RawDocumentBuf) {
+        self.statements.push(RawBsonRef::Document(statement));
+        self.count += 1;
+        self.size += statement.as_bytes().len();
+    }
+}
+
+/// What the server says to an update: it answers "ok" even when statements failed.
+fn modified(reply: &Document, doing: &str) -> Result<i64, Fault> {
+    let error = |error: &Document| {
+        let code = error.get_i32("code").unwrap_or_default();
+        let name = error.get_str("codeName").unwrap_or("write error");
+        (code, name.to_owned(), error.get_str("errmsg").unwrap_or_default().to_owned())
+    };
+    let labels = reply.get_array("errorLabels").into_iter().flatten();
+    let transient = labels.filter_map(Bson::as_str).any(|label| label == TRANSIENT_TRANSACTION_ERROR);
+    let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()?.as_document());
+    if let Some((code, name, message)) = first.map(error) {
+        return Err(match Fault::of_code(code, &name, &message, transient, doing) {
+            // What is wrong with a statement is wrong with the answer for one document, not with the step.
+            Fault::Fatal(why) => Fault::Poison(format!("the transform's answer: {why}")),
+            fault => fault,
+        });
+    }
+    if let Some((code, name, message)) = reply.get_document("writeConcernError").ok().map(error) {
+        return Err(Fault::of_code(code, &name, &message, transient, doing));
+    }
+    reply
+        .get_i32("nModified")
+        .map(i64::from)
+        .map_err(|_| Fault::Fatal(format!("{doing}: the database does not say what it did")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_is_ok_on_the_whole_may_have_failed_in_part() {
+        let failed = |reply: Document| modified(&reply, "update on shop.orders").unwrap_err();
+        let invalid = doc! { "index": 0, "code": 121, "errmsg": "Document failed validation" };
+        assert!(matches!(failed(doc! { "ok": 1, "nModified": 3, "writeErrors": [invalid] }), Fault::Poison(_)));
+        let operator = doc! { "index": 0, "code": 9, "errmsg": "Unknown modifier: $sat" };
+        assert!(matches!(failed(doc! { "ok": 1, "nModified": 0, "writeErrors": [operator] }), Fault::Poison(_)));
+        let late = doc! { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out" };
+        assert!(matches!(failed(doc! { "ok": 1, "nModified": 3, "writeConcernError": late }), Fault::Passing(_)));
+        assert_eq!(modified(&doc! { "ok": 1, "n": 4, "nModified": 3 }, "").unwrap(), 3);
+    }
+}
