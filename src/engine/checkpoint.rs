@@ -7,10 +7,13 @@
 //! A step is one record, `RUN/STEP`, and one for each range of its current pass, `RUN/STEP/PASS/RANGE`, so that ranges do not
 //! wait for each other.
 
+use std::sync::Arc;
+
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::ledger::RunId;
 
@@ -72,6 +75,12 @@ pub struct StepRecord {
     /// What was found out before the first pass.
     #[serde(default)]
     pub plan: Plan,
+    /// What the step does: a step of another manifest must not go on from here.
+    #[serde(default)]
+    pub title: String,
+    /// The session in which the step is tried out and planned: the next attempt ends it, with any transaction it left open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Document>,
 }
 
 /// What was found out about a step before its first write; it holds for all attempts.
@@ -150,6 +159,8 @@ pub struct Checkpoints {
     name: String,
     step: String,
     epoch: u32,
+    /// See [`StepRecord::session`].
+    own: Arc<Mutex<Option<ClientSession>>>,
 }
 
 impl Checkpoints {
@@ -158,7 +169,7 @@ impl Checkpoints {
     pub fn new(site: &Site, database: Option<&str>, run: RunId, step: u32, epoch: u32) -> Self {
         let name = format!("{}.{COLLECTION}", site.database_name(database));
         let collection = site.database(database).collection(COLLECTION);
-        Self { site: site.clone(), collection, name, step: format!("{run}/{step}"), epoch }
+        Self { site: site.clone(), collection, name, step: format!("{run}/{step}"), epoch, own: Arc::default() }
     }
 
     fn fault(&self, action: &str) -> impl Fn(mongodb::error::Error) -> Fault {
@@ -175,16 +186,24 @@ impl Checkpoints {
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
+        // Before anything is written: what the attempt before left open would keep the record locked until the server forgets it.
+        if let Some(before) = self.step().await? {
+            if before.epoch < self.epoch {
+                self.end_sessions(before.session.into_iter().collect()).await;
+            }
+        }
         let new = StepRecord {
             epoch: self.epoch,
             pass: 0,
             complete: false,
             totals: Totals::default(),
             plan: Plan::default(),
+            title: title.to_owned(),
+            session: None,
         };
         let mut new = bson::serialize_to_document(&new).map_err(|error| unreadable(&error))?;
         new.remove("epoch");
-        new.extend(doc! { "migration": migration, "title": title });
+        new.insert("migration", migration);
         let update = doc! { "$max": { "epoch": i64::from(self.epoch) }, "$setOnInsert": new, "$currentDate": { "updatedAt": true } };
         let attempt = || {
             self.collection
@@ -198,8 +217,50 @@ impl Checkpoints {
             other => other,
         };
         let record = record.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
-        let record: StepRecord = bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))?;
-        if record.epoch > self.epoch { Err(self.fenced()) } else { Ok(record) }
+        let mut record: StepRecord =
+            bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))?;
+        // It is ended, and must not be written over the one of this attempt.
+        record.session = None;
+        if record.epoch > self.epoch {
+            return Err(self.fenced());
+        }
+        if record.pass == 0 && !record.complete {
+            // Nothing was done yet: a mistake in it may be mended.
+            title.clone_into(&mut record.title);
+        } else if record.title != title {
+            return Err(Fault::Fatal(format!(
+                "when this run began, the step was `{}`; steps that were added, removed or moved cannot go on from its checkpoints: cancel the run, and launch the migration anew",
+                record.title
+            )));
+        }
+        Ok(record)
+    }
+
+    async fn step(&self) -> Result<Option<StepRecord>, Fault> {
+        let found = self.collection.find_one(doc! { "_id": &self.step }).await.map_err(self.fault("find"))?;
+        found
+            .map(|record| bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error)))
+            .transpose()
+    }
+
+    /// The session for transactions of the step as a whole, known to the attempt that comes next. `None` where there are no transactions.
+    ///
+    /// # Errors
+    /// [`Fault::Fenced`] when a later attempt has the step.
+    pub async fn own_session(&self) -> Result<MutexGuard<'_, Option<ClientSession>>, Fault> {
+        let mut own = self.own.lock().await;
+        if own.is_none() {
+            if let Some(session) = self.site.session().await? {
+                let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
+                let note = doc! { "$set": { "session": session.id().clone() } };
+                let noted = self.collection.update_one(held, note).await.map_err(self.fault("update"))?;
+                if noted.matched_count == 0 {
+                    return Err(self.fenced());
+                }
+                *own = Some(session);
+            }
+        }
+        Ok(own)
     }
 
     /// Takes the ranges of a pass for this epoch. What an earlier attempt left open is ended first, for it would keep its documents locked
@@ -273,18 +334,35 @@ impl Checkpoints {
                 session: None,
             })
             .collect();
-        let mut session = self.site.session().await?;
-        if let Some(session) = &mut session {
+        let mut own = self.own_session().await?;
+        if let Some(session) = own.as_mut() {
             session.start_transaction().await.map_err(self.fault("update"))?;
         }
-        let written = self.write_plan(session.as_mut(), before, next, &records).await;
-        match (written, session) {
-            (Ok(()), Some(mut session)) => commit(&mut session, &self.name).await.map(|()| records),
-            (Err(fault), Some(mut session)) => {
+        let written = self.write_plan(own.as_mut(), before, next, &records).await;
+        let stored = match (written, own.as_mut()) {
+            (Ok(()), Some(session)) => commit(session, &self.name).await,
+            (Err(fault), Some(session)) => {
                 let _ = session.abort_transaction().await;
                 Err(fault)
             }
-            (result, None) => result.map(|()| records),
+            (result, None) => result,
+        };
+        if stored.is_err() {
+            // What has become of it is for the record to say; another session, that nothing is open in.
+            *own = None;
+        }
+        drop(own);
+        match stored {
+            // A commit of which only the answer was lost.
+            Err(Fault::Fenced(reason)) => match self.step().await? {
+                Some(record)
+                    if record.epoch == self.epoch && (record.pass, record.complete) == (next.pass, next.complete) =>
+                {
+                    Ok(records)
+                }
+                _ => Err(Fault::Fenced(reason)),
+            },
+            other => other.map(|()| records),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
+use mongodb::error::{Error, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
 
 /// Codes of the server, see its `error_codes.yml`.
 mod code {
@@ -67,7 +67,9 @@ impl Fault {
             ErrorKind::InvalidTlsConfig { .. } | ErrorKind::DnsResolve { .. } | ErrorKind::InvalidArgument { .. } => {
                 Self::Fatal(format!("MONGODB_URI cannot be used for {doing}; `stopover doctor` says why"))
             }
-            _ if label(TRANSIENT_TRANSACTION_ERROR) => Self::Passing("the transaction was aborted".to_owned()),
+            _ if label(TRANSIENT_TRANSACTION_ERROR) || label(RETRYABLE_WRITE_ERROR) => {
+                Self::Passing("the database could not finish a call".to_owned())
+            }
             _ => Self::Fatal(format!("{doing}: the database's driver reports an error that it gives no code for")),
         }
     }

@@ -203,6 +203,7 @@ impl<'a> Lane<'a> {
 
     /// Leaves a document out.
     async fn leave_out(&mut self, cut: &Cut, reason: &str) -> Result<(), Fault> {
+        let _turn = self.shared.quarantine.turn().await;
         let already = self.shared.tally.totals().quarantined;
         self.shared.quarantine.add(&cut.last, reason, already, self.shared.stop).await?;
         // The transaction that failed is not in the way.

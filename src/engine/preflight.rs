@@ -9,7 +9,7 @@ use crate::catalog::{Backfill, Change, Hint, Target, nearest};
 
 use super::answer::number;
 use super::apply::{Apply, Counts};
-use super::checkpoint::Plan;
+use super::checkpoint::{Checkpoints, Plan};
 use super::context::Context;
 use super::fault::Fault;
 use super::site::{Site, Topology};
@@ -33,6 +33,7 @@ pub async fn check(
     context: &Context,
     step: &Backfill,
     apply: &dyn Apply,
+    checkpoints: &Checkpoints,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Plan, Fault> {
     let site = &context.site;
@@ -47,7 +48,7 @@ pub async fn check(
     accepted(context, step, apply).await?;
     let size = size(site, &step.target).await;
     tell_cost(context, step, size.as_ref()).await;
-    let trial = try_out(context, step, apply, scratch).await?;
+    let trial = try_out(context, step, apply, checkpoints, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
     let (total, estimated) = total(site, &step.target, &step.filter, step.hint.as_ref()).await;
@@ -204,6 +205,7 @@ async fn try_out(
     context: &Context,
     step: &Backfill,
     apply: &dyn Apply,
+    checkpoints: &Checkpoints,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Trial, Fault> {
     let samples = match samples(context, step).await? {
@@ -215,10 +217,11 @@ async fn try_out(
     if context.site.has_transactions() {
         return context
             .patiently(|| async {
-                let Some(mut session) = context.site.session().await? else { return Ok(Trial::Unknown("")) };
+                let mut own = checkpoints.own_session().await?;
+                let Some(session) = own.as_mut() else { return Ok(Trial::Unknown("")) };
                 let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
                 session.start_transaction().await.map_err(fault)?;
-                let trial = trial(context, step, &step.target, apply, Some(&mut session), &ids).await;
+                let trial = trial(context, step, &step.target, apply, Some(&mut *session), &ids).await;
                 let _ = session.abort_transaction().await;
                 trial
             })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bson::Bson;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Target;
@@ -26,6 +27,8 @@ pub struct Quarantine {
     place: (String, String),
     /// How many may be left out.
     most: u64,
+    /// One document at a time, so that several workers together keep to the most that may be.
+    turn: Mutex<()>,
 }
 
 impl Quarantine {
@@ -40,7 +43,13 @@ impl Quarantine {
             step,
             place: (database, target.collection.clone()),
             most,
+            turn: Mutex::default(),
         }
+    }
+
+    /// Waits until no other worker leaves a document out; what is returned is to be kept until the document is counted.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Records a document. The record comes before the checkpoint that leaves the document out: a crash in between records it again, which

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use stopover::catalog::{Backfill, Change, Holds, MigrationId, Speed, Step, Steps, Target};
@@ -36,6 +36,7 @@ pub struct Rig {
     pub warnings: Arc<Mutex<Vec<String>>>,
     pub reports: watch::Sender<Report>,
     /// What ends with the test.
+    #[expect(dead_code, reason = "it is only kept")]
     pub kept: (Option<Database>, TempDir),
 }
 
@@ -162,9 +163,4 @@ pub fn failure(end: End) -> String {
         End::Failed { message, .. } => message,
         other => panic!("it should have failed, not {other:?}"),
     }
-}
-
-/// An id as text, for messages.
-pub fn text(id: &Bson) -> String {
-    id.clone().into_relaxed_extjson().to_string()
 }
