@@ -187,10 +187,8 @@ impl Checkpoints {
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
         // Before anything is written: what the attempt before left open would keep the record locked until the server forgets it.
-        if let Some(before) = self.step().await? {
-            if before.epoch < self.epoch {
-                self.end_sessions(before.session.into_iter().collect()).await;
-            }
+        if let Some(before) = self.step().await?.filter(|before| before.epoch < self.epoch) {
+            self.end_sessions(before.session.into_iter().collect()).await;
         }
         let new = StepRecord {
             epoch: self.epoch,
@@ -249,16 +247,16 @@ impl Checkpoints {
     /// [`Fault::Fenced`] when a later attempt has the step.
     pub async fn own_session(&self) -> Result<MutexGuard<'_, Option<ClientSession>>, Fault> {
         let mut own = self.own.lock().await;
-        if own.is_none() {
-            if let Some(session) = self.site.session().await? {
-                let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
-                let note = doc! { "$set": { "session": session.id().clone() } };
-                let noted = self.collection.update_one(held, note).await.map_err(self.fault("update"))?;
-                if noted.matched_count == 0 {
-                    return Err(self.fenced());
-                }
-                *own = Some(session);
+        if own.is_none()
+            && let Some(session) = self.site.session().await?
+        {
+            let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
+            let note = doc! { "$set": { "session": session.id().clone() } };
+            let noted = self.collection.update_one(held, note).await.map_err(self.fault("update"))?;
+            if noted.matched_count == 0 {
+                return Err(self.fenced());
             }
+            *own = Some(session);
         }
         Ok(own)
     }

@@ -81,11 +81,9 @@ impl<'a> Lane<'a> {
         let mut ahead = None;
         while !lane.range.complete {
             if superfluous() {
-                lane.leave().await;
                 return Ok(Left::Unfinished);
             }
             if !shared.throttle.wait_turn(shared.stop).await {
-                lane.leave().await;
                 return Err(Fault::Stopped);
             }
             ahead = lane.step(&mut source, ahead.take()).await?;
@@ -141,7 +139,9 @@ impl<'a> Lane<'a> {
         let reason = match (fault, cut) {
             (Fault::Poison(reason), Some(cut)) if cut.count == 1 => {
                 self.leave_out(cut, &reason).await?;
-                source.done(cut);
+                if self.range.at.as_ref() == Some(&cut.last) {
+                    source.done(cut);
+                }
                 return Ok(());
             }
             (Fault::Poison(_), Some(cut)) => {
@@ -188,7 +188,7 @@ impl<'a> Lane<'a> {
                     return Ok(());
                 }
                 Err(Fault::Passing(reason) | Fault::TooMuch(reason) | Fault::Poison(reason)) => {
-                    self.again(&reason).await?
+                    self.again(&reason).await?;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -228,11 +228,6 @@ impl<'a> Lane<'a> {
                 self.take().await
             }
         }
-    }
-
-    /// Nothing is open in the session any more; whoever comes next need not end it.
-    async fn leave(&mut self) {
-        self.session = None;
     }
 }
 

@@ -46,8 +46,8 @@ pub async fn check(
         ));
     }
     accepted(context, step, apply).await?;
-    let size = size(site, &step.target).await;
-    tell_cost(context, step, size.as_ref()).await;
+    let extent = size(site, &step.target).await;
+    tell_cost(context, step, extent.as_ref()).await;
     let trial = try_out(context, step, apply, checkpoints, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
@@ -58,7 +58,7 @@ pub async fn check(
         shrinks: matches!(trial, Trial::Shrinks),
         ceiling: None,
         verifying: false,
-        most: most(size.as_ref()),
+        most: most(extent.as_ref()),
     })
 }
 

@@ -245,10 +245,11 @@ impl Sweep<'_> {
         }
         let walk = self.walk();
         let ends = self.context.patiently(|| walk.ends()).await?;
-        if let (Some(ceiling), Some((_, last)), None) = (&plan.ceiling, &ends, self.hint) {
-            if ceiling != last && self.tail_has_work(ceiling, last).await? {
-                return Ok(Left::Some { verifying: false });
-            }
+        if let (Some(ceiling), Some((_, last)), None) = (&plan.ceiling, &ends, self.hint)
+            && ceiling != last
+            && self.tail_has_work(ceiling, last).await?
+        {
+            return Ok(Left::Some { verifying: false });
         }
         if self.aim == Aim::TheEnd {
             return Ok(Left::Nothing);

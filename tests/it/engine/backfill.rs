@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::rig::{ITEMS, Rig, backfill, failure, operators};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn doubling() -> Backfill {
     let pipeline = vec![doc! { "$set": { "double": { "$multiply": ["$n", 2] } } }];

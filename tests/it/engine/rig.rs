@@ -103,7 +103,7 @@ impl Rig {
     }
 
     pub async fn execute_as(&self, attempt: u32, steps: Vec<Step>, batch: Duration, holds: Holds) -> End {
-        engine::execute(self.job(attempt, steps, batch, holds)).await
+        Box::pin(engine::execute(self.job(attempt, steps, batch, holds))).await
     }
 
     pub fn job(&self, attempt: u32, steps: Vec<Step>, batch: Duration, holds: Holds) -> Job {
