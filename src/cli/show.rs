@@ -203,7 +203,7 @@ fn describe_engine(text: &mut String, run: &Run, engine: &EngineProgress) -> Res
     if run.is_open() {
         writeln!(text, "  speed        {}, batches of {}", SpeedChange::from(engine.speed), engine.batch)?;
         if let Some(hold) = &engine.hold {
-            writeln!(text, "  holding      {hold}")?;
+            writeln!(text, "  pace         {hold}")?;
         }
     }
     if *quarantined > 0 {
