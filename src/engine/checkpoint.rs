@@ -120,6 +120,12 @@ pub struct RangeRecord {
     pub session: Option<Document>,
 }
 
+/// What a step's record says of the session that its holder has transactions in, see [`Checkpoints::session`].
+#[derive(Deserialize)]
+struct Open {
+    session: Document,
+}
+
 /// Where a range begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
@@ -170,11 +176,15 @@ impl Checkpoints {
         Fault::Fenced(format!("attempt {} no longer holds the checkpoints of the run in {}", self.epoch, self.name))
     }
 
-    /// Takes the step for this epoch and says how it stands.
+    /// Takes the step for this epoch and says how it stands. What an earlier attempt left open is ended first, see [`Checkpoints::session`].
     ///
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
+        let older = doc! { "_id": &self.step, "epoch": { "$lt": i64::from(self.epoch) } };
+        let left = self.collection.find_one(older).await.map_err(self.fault("find"))?;
+        let left: Option<Open> = left.and_then(|record| bson::deserialize_from_slice(record.as_bytes()).ok());
+        self.end_sessions(left.map(|left| left.session).into_iter().collect()).await;
         let new = StepRecord {
             epoch: self.epoch,
             pass: 0,
@@ -221,6 +231,21 @@ impl Checkpoints {
         self.collection.update_many(older, raise).await.map_err(self.fault("update"))?;
         let ranges = self.ranges(pass).await?;
         if ranges.iter().any(|range| range.epoch != self.epoch) { Err(self.fenced()) } else { Ok(ranges) }
+    }
+
+    /// A session for a transaction that is not a lane's, where there are any. The step notes it, so that the next attempt can end it: if this
+    /// worker dies, what it locked would stay locked until the server forgets the transaction, which takes a minute.
+    ///
+    /// # Errors
+    /// [`Fault::Fenced`] when a later attempt has the step.
+    pub async fn session(&self) -> Result<Option<ClientSession>, Fault> {
+        let Some(session) = self.site.session().await? else { return Ok(None) };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
+        let noted = self.collection.update_one(held, doc! { "$set": { "session": session.id() } }).await;
+        if noted.map_err(self.fault("update"))?.matched_count == 0 {
+            return Err(self.fenced());
+        }
+        Ok(Some(session))
     }
 
     /// Ends sessions of this user, with the transactions that are open in them. It is only a favour: they end by themselves after a minute.
@@ -273,19 +298,22 @@ impl Checkpoints {
                 session: None,
             })
             .collect();
-        let mut session = self.site.session().await?;
-        if let Some(session) = &mut session {
-            session.start_transaction().await.map_err(self.fault("update"))?;
-        }
-        let written = self.write_plan(session.as_mut(), before, next, &records).await;
-        match (written, session) {
-            (Ok(()), Some(mut session)) => commit(&mut session, &self.name).await.map(|()| records),
-            (Err(fault), Some(mut session)) => {
+        let Some(mut session) = self.session().await? else {
+            return self.write_plan(None, before, next, &records).await.map(|()| records);
+        };
+        session.start_transaction().await.map_err(self.fault("update"))?;
+        let planned = match self.write_plan(Some(&mut session), before, next, &records).await {
+            Ok(()) => commit(&mut session, &self.name).await,
+            Err(fault) => {
                 let _ = session.abort_transaction().await;
                 Err(fault)
             }
-            (result, None) => result.map(|()| records),
+        };
+        if planned.is_err() {
+            // Whatever became of the abort or the commit: nothing of it is in the way of the next try.
+            self.end_sessions(vec![session.id().clone()]).await;
         }
+        planned.map(|()| records)
     }
 
     async fn write_plan(
@@ -316,7 +344,10 @@ impl Checkpoints {
             }
             .map_err(&fault)?;
         }
-        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "pass": i64::from(before.pass), "complete": false };
+        // Either as it was, or as it is to be: then an earlier try was committed, and only the answer was lost.
+        let as_it_was = doc! { "pass": i64::from(before.pass), "complete": false };
+        let as_it_will_be = doc! { "pass": i64::from(next.pass), "complete": next.complete };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "$or": [as_it_was, as_it_will_be] };
         let fields = bson::serialize_to_document(next).map_err(|error| unreadable(&error))?;
         let update = self.collection.update_one(held, doc! { "$set": fields, "$currentDate": { "updatedAt": true } });
         let updated = match session.as_deref_mut() {

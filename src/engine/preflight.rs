@@ -9,7 +9,7 @@ use crate::catalog::{Backfill, Change, Hint, Target, nearest};
 
 use super::answer::number;
 use super::apply::{Apply, Counts};
-use super::checkpoint::Plan;
+use super::checkpoint::{Checkpoints, Plan};
 use super::context::Context;
 use super::fault::Fault;
 use super::site::{Site, Topology};
@@ -32,6 +32,7 @@ const BATCH_DOCUMENTS: i64 = 20_000;
 pub async fn check(
     context: &Context,
     step: &Backfill,
+    checkpoints: &Checkpoints,
     apply: &dyn Apply,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Plan, Fault> {
@@ -47,7 +48,7 @@ pub async fn check(
     accepted(context, step, apply).await?;
     let size = size(site, &step.target).await;
     tell_cost(context, step, size.as_ref()).await;
-    let trial = try_out(context, step, apply, scratch).await?;
+    let trial = try_out(context, step, checkpoints, apply, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
     let (total, estimated) = total(site, &step.target, &step.filter, step.hint.as_ref()).await;
@@ -203,6 +204,7 @@ enum Trial {
 async fn try_out(
     context: &Context,
     step: &Backfill,
+    checkpoints: &Checkpoints,
     apply: &dyn Apply,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Trial, Fault> {
@@ -215,11 +217,13 @@ async fn try_out(
     if context.site.has_transactions() {
         return context
             .patiently(|| async {
-                let Some(mut session) = context.site.session().await? else { return Ok(Trial::Unknown("")) };
+                let Some(mut session) = checkpoints.session().await? else { return Ok(Trial::Unknown("")) };
                 let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
                 session.start_transaction().await.map_err(fault)?;
                 let trial = trial(context, step, &step.target, apply, Some(&mut session), &ids).await;
-                let _ = session.abort_transaction().await;
+                if session.abort_transaction().await.is_err() || trial.is_err() {
+                    checkpoints.end_sessions(vec![session.id().clone()]).await;
+                }
                 trial
             })
             .await;
