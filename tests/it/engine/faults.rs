@@ -3,6 +3,7 @@
 mod failover;
 mod frozen;
 mod killed;
+mod left_open;
 mod left_out;
 mod random;
 mod steered;

@@ -39,9 +39,7 @@ async fn through_failovers(scene: &Scene, set: &mut ReplicaSet) -> Value {
         }
         set.settle().await;
     }
-    eventually("it is faster", LONG, || {
-        (scene.stopover(&["tune", NAME, "--pace", "100%"]).status == 0).then_some(())
-    });
+    eventually("it is faster", LONG, || (scene.stopover(&["tune", NAME, "--pace", "100%"]).status == 0).then_some(()));
     let run = eventually("it ends", LONG, || answer(scene).filter(|run| run["state"] != "running"));
     assert_eq!((&run["state"], &run["attempt"]), (&"succeeded".into(), &1.into()), "{run:#}");
     run
