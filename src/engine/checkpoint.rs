@@ -7,13 +7,10 @@
 //! A step is one record, `RUN/STEP`, and one for each range of its current pass, `RUN/STEP/PASS/RANGE`, so that ranges do not
 //! wait for each other.
 
-use std::sync::Arc;
-
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::ledger::RunId;
 
@@ -78,9 +75,6 @@ pub struct StepRecord {
     /// What the step does: a step of another manifest must not go on from here.
     #[serde(default)]
     pub title: String,
-    /// The session in which the step is tried out and planned: the next attempt ends it, with any transaction it left open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<Document>,
 }
 
 /// What was found out about a step before its first write; it holds for all attempts.
@@ -129,6 +123,12 @@ pub struct RangeRecord {
     pub session: Option<Document>,
 }
 
+/// What a step's record says of the session that its holder has transactions in, see [`Checkpoints::session`].
+#[derive(Deserialize)]
+struct Open {
+    session: Document,
+}
+
 /// Where a range begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
@@ -159,8 +159,6 @@ pub struct Checkpoints {
     name: String,
     step: String,
     epoch: u32,
-    /// See [`StepRecord::session`].
-    own: Arc<Mutex<Option<ClientSession>>>,
 }
 
 impl Checkpoints {
@@ -169,7 +167,7 @@ impl Checkpoints {
     pub fn new(site: &Site, database: Option<&str>, run: RunId, step: u32, epoch: u32) -> Self {
         let name = format!("{}.{COLLECTION}", site.database_name(database));
         let collection = site.database(database).collection(COLLECTION);
-        Self { site: site.clone(), collection, name, step: format!("{run}/{step}"), epoch, own: Arc::default() }
+        Self { site: site.clone(), collection, name, step: format!("{run}/{step}"), epoch }
     }
 
     fn fault(&self, action: &str) -> impl Fn(mongodb::error::Error) -> Fault {
@@ -181,15 +179,15 @@ impl Checkpoints {
         Fault::Fenced(format!("attempt {} no longer holds the checkpoints of the run in {}", self.epoch, self.name))
     }
 
-    /// Takes the step for this epoch and says how it stands.
+    /// Takes the step for this epoch and says how it stands. What an earlier attempt left open is ended first, see [`Checkpoints::session`].
     ///
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
-        // Before anything is written: what the attempt before left open would keep the record locked until the server forgets it.
-        if let Some(before) = self.step().await?.filter(|before| before.epoch < self.epoch) {
-            self.end_sessions(before.session.into_iter().collect()).await;
-        }
+        let older = doc! { "_id": &self.step, "epoch": { "$lt": i64::from(self.epoch) } };
+        let left = self.collection.find_one(older).await.map_err(self.fault("find"))?;
+        let left: Option<Open> = left.and_then(|record| bson::deserialize_from_slice(record.as_bytes()).ok());
+        self.end_sessions(left.map(|left| left.session).into_iter().collect()).await;
         let new = StepRecord {
             epoch: self.epoch,
             pass: 0,
@@ -197,7 +195,6 @@ impl Checkpoints {
             totals: Totals::default(),
             plan: Plan::default(),
             title: title.to_owned(),
-            session: None,
         };
         let mut new = bson::serialize_to_document(&new).map_err(|error| unreadable(&error))?;
         new.remove("epoch");
@@ -217,8 +214,6 @@ impl Checkpoints {
         let record = record.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
         let mut record: StepRecord =
             bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))?;
-        // It is ended, and must not be written over the one of this attempt.
-        record.session = None;
         if record.epoch > self.epoch {
             return Err(self.fenced());
         }
@@ -241,26 +236,6 @@ impl Checkpoints {
             .transpose()
     }
 
-    /// The session for transactions of the step as a whole, known to the attempt that comes next. `None` where there are no transactions.
-    ///
-    /// # Errors
-    /// [`Fault::Fenced`] when a later attempt has the step.
-    pub async fn own_session(&self) -> Result<MutexGuard<'_, Option<ClientSession>>, Fault> {
-        let mut own = self.own.lock().await;
-        if own.is_none()
-            && let Some(session) = self.site.session().await?
-        {
-            let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
-            let note = doc! { "$set": { "session": session.id().clone() } };
-            let noted = self.collection.update_one(held, note).await.map_err(self.fault("update"))?;
-            if noted.matched_count == 0 {
-                return Err(self.fenced());
-            }
-            *own = Some(session);
-        }
-        Ok(own)
-    }
-
     /// Takes the ranges of a pass for this epoch. What an earlier attempt left open is ended first, for it would keep its documents locked
     /// until the server forgets it.
     ///
@@ -280,6 +255,21 @@ impl Checkpoints {
         self.collection.update_many(older, raise).await.map_err(self.fault("update"))?;
         let ranges = self.ranges(pass).await?;
         if ranges.iter().any(|range| range.epoch != self.epoch) { Err(self.fenced()) } else { Ok(ranges) }
+    }
+
+    /// A session for a transaction that is not a lane's, where there are any. The step notes it, so that the next attempt can end it: if this
+    /// worker dies, what it locked would stay locked until the server forgets the transaction, which takes a minute.
+    ///
+    /// # Errors
+    /// [`Fault::Fenced`] when a later attempt has the step.
+    pub async fn session(&self) -> Result<Option<ClientSession>, Fault> {
+        let Some(session) = self.site.session().await? else { return Ok(None) };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
+        let noted = self.collection.update_one(held, doc! { "$set": { "session": session.id() } }).await;
+        if noted.map_err(self.fault("update"))?.matched_count == 0 {
+            return Err(self.fenced());
+        }
+        Ok(Some(session))
     }
 
     /// Ends sessions of this user, with the transactions that are open in them. It is only a favour: they end by themselves after a minute.
@@ -332,36 +322,35 @@ impl Checkpoints {
                 session: None,
             })
             .collect();
-        let mut own = self.own_session().await?;
-        if let Some(session) = own.as_mut() {
-            session.start_transaction().await.map_err(self.fault("update"))?;
-        }
-        let written = self.write_plan(own.as_mut(), before, next, &records).await;
-        let stored = match (written, own.as_mut()) {
-            (Ok(()), Some(session)) => commit(session, &self.name).await,
-            (Err(fault), Some(session)) => {
-                let _ = session.abort_transaction().await;
-                Err(fault)
-            }
-            (result, None) => result,
-        };
-        if stored.is_err() {
-            // What has become of it is for the record to say; another session, that nothing is open in.
-            *own = None;
-        }
-        drop(own);
-        match stored {
-            // A commit of which only the answer was lost.
+        match self.store_plan(before, next, &records).await {
+            // Stored by a try of which only the answer was lost.
             Err(Fault::Fenced(reason)) => match self.step().await? {
-                Some(record)
-                    if record.epoch == self.epoch && (record.pass, record.complete) == (next.pass, next.complete) =>
-                {
+                Some(found) if (found.epoch, found.pass, found.complete) == (self.epoch, next.pass, next.complete) => {
                     Ok(records)
                 }
                 _ => Err(Fault::Fenced(reason)),
             },
-            other => other.map(|()| records),
+            stored => stored.map(|()| records),
         }
+    }
+
+    async fn store_plan(&self, before: &StepRecord, next: &StepRecord, records: &[RangeRecord]) -> Result<(), Fault> {
+        let Some(mut session) = self.session().await? else {
+            return self.write_plan(None, before, next, records).await;
+        };
+        session.start_transaction().await.map_err(self.fault("update"))?;
+        let planned = match self.write_plan(Some(&mut session), before, next, records).await {
+            Ok(()) => commit(&mut session, &self.name).await,
+            Err(fault) => {
+                let _ = session.abort_transaction().await;
+                Err(fault)
+            }
+        };
+        if planned.is_err() {
+            // Whatever became of the abort or the commit: nothing of it is in the way of the next try.
+            self.end_sessions(vec![session.id().clone()]).await;
+        }
+        planned
     }
 
     async fn write_plan(
@@ -392,7 +381,10 @@ impl Checkpoints {
             }
             .map_err(&fault)?;
         }
-        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "pass": i64::from(before.pass), "complete": false };
+        // Either as it was, or as it is to be: then an earlier try was committed, and only the answer was lost.
+        let as_it_was = doc! { "pass": i64::from(before.pass), "complete": false };
+        let as_it_will_be = doc! { "pass": i64::from(next.pass), "complete": next.complete };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "$or": [as_it_was, as_it_will_be] };
         let fields = bson::serialize_to_document(next).map_err(|error| unreadable(&error))?;
         let update = self.collection.update_one(held, doc! { "$set": fields, "$currentDate": { "updatedAt": true } });
         let updated = match session.as_deref_mut() {

@@ -32,8 +32,8 @@ const BATCH_DOCUMENTS: i64 = 20_000;
 pub async fn check(
     context: &Context,
     step: &Backfill,
-    apply: &dyn Apply,
     checkpoints: &Checkpoints,
+    apply: &dyn Apply,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Plan, Fault> {
     let site = &context.site;
@@ -48,7 +48,7 @@ pub async fn check(
     accepted(context, step, apply).await?;
     let extent = size(site, &step.target).await;
     tell_cost(context, step, extent.as_ref()).await;
-    let trial = try_out(context, step, apply, checkpoints, scratch).await?;
+    let trial = try_out(context, step, checkpoints, apply, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
     let (total, estimated) = total(site, &step.target, &step.filter, step.hint.as_ref()).await;
@@ -204,8 +204,8 @@ enum Trial {
 async fn try_out(
     context: &Context,
     step: &Backfill,
-    apply: &dyn Apply,
     checkpoints: &Checkpoints,
+    apply: &dyn Apply,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Trial, Fault> {
     let samples = match samples(context, step).await? {
@@ -217,12 +217,13 @@ async fn try_out(
     if context.site.has_transactions() {
         return context
             .patiently(|| async {
-                let mut own = checkpoints.own_session().await?;
-                let Some(session) = own.as_mut() else { return Ok(Trial::Unknown("")) };
+                let Some(mut session) = checkpoints.session().await? else { return Ok(Trial::Unknown("")) };
                 let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
                 session.start_transaction().await.map_err(fault)?;
-                let trial = trial(context, step, &step.target, apply, Some(&mut *session), &ids).await;
-                let _ = session.abort_transaction().await;
+                let trial = trial(context, step, &step.target, apply, Some(&mut session), &ids).await;
+                if session.abort_transaction().await.is_err() || trial.is_err() {
+                    checkpoints.end_sessions(vec![session.id().clone()]).await;
+                }
                 trial
             })
             .await;

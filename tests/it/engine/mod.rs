@@ -3,6 +3,7 @@
 mod backfill;
 mod command;
 mod copy;
+mod faults;
 mod governor;
 mod indexes;
 mod rig;
