@@ -1,11 +1,14 @@
 //! The native engine, on real databases.
 
 mod backfill;
+mod bad_input;
 mod command;
 mod copy;
 mod governor;
 mod indexes;
+mod permissions;
 mod rig;
+mod standalone;
 mod transform;
 
 use std::sync::Mutex;
