@@ -45,14 +45,14 @@ pub async fn check(
         ));
     }
     accepted(context, step, apply).await?;
-    let size = size(site, &step.target).await;
-    if site.has_transactions() && size.as_ref().is_some_and(|size| size.capped) {
+    let extent = size(site, &step.target).await;
+    if site.has_transactions() && extent.as_ref().is_some_and(|size| size.capped) {
         return Err(Fault::Fatal(format!(
             "{} is capped, and transactions cannot write to it; use a program, or `copy` it into a plain collection",
             site.full_name(&step.target)
         )));
     }
-    tell_cost(context, step, size.as_ref()).await;
+    tell_cost(context, step, extent.as_ref()).await;
     let trial = try_out(context, step, apply, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
@@ -63,7 +63,7 @@ pub async fn check(
         shrinks: matches!(trial, Trial::Shrinks),
         ceiling: None,
         verifying: false,
-        most: most(size.as_ref()),
+        most: most(extent.as_ref()),
     })
 }
 

@@ -38,8 +38,11 @@ fn without(action: &str, collection: &str) -> Document {
     role
 }
 
+/// Actions on collections.
+type Grants<'g> = &'g [(&'g str, &'g [&'g str])];
+
 /// A role with these actions on collections of `payments`, and what every step needs for its checkpoints.
-fn role(name: &str, grants: &[(&str, &[&str])]) -> Document {
+fn role(name: &str, grants: Grants<'_>) -> Document {
     let mut role = documented("stopover_backfill");
     let privileges = role.get_array_mut("privileges").unwrap();
     privileges.retain(|privilege| privilege.to_string().contains("stopover_checkpoints"));
@@ -151,7 +154,6 @@ async fn each_other_step_needs_what_the_table_says() {
             at_least_once: false,
         })
     };
-    type Grants<'g> = &'g [(&'g str, &'g [&'g str])];
     let cases: [(&str, Step, Grants<'_>, Grants<'_>, &str); 7] = [
         ("copy_source", copy(), &[("copies", &["insert", "update"])], &[], "there is no collection payments.items"),
         (
