@@ -211,7 +211,7 @@ impl Checkpoints {
             Err(error) if server_error(&error).is_some_and(|(code, ..)| code == 11_000) => attempt().await,
             other => other,
         };
-        let record = record.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
+        let record = record.map_err(self.fault("find, insert and update"))?.ok_or_else(|| self.fenced())?;
         let mut record: StepRecord =
             bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))?;
         if record.epoch > self.epoch {
@@ -360,14 +360,14 @@ impl Checkpoints {
         next: &StepRecord,
         records: &[RangeRecord],
     ) -> Result<(), Fault> {
-        let fault = self.fault("update");
+        let (fault, unremoved) = (self.fault("insert and update"), self.fault("remove"));
         // What a crash left of this pass, where there are no transactions.
         let stale = self.collection.delete_many(doc! { "_id": self.ids_of(next.pass) });
         match session.as_deref_mut() {
             Some(session) => stale.session(session).await,
             None => stale.await,
         }
-        .map_err(&fault)?;
+        .map_err(&unremoved)?;
         if !records.is_empty() {
             let documents = records
                 .iter()
@@ -401,7 +401,7 @@ impl Checkpoints {
                 Some(session) => done.session(session).await,
                 None => done.await,
             }
-            .map_err(&fault)?;
+            .map_err(&unremoved)?;
         }
         Ok(())
     }
@@ -415,7 +415,7 @@ impl Checkpoints {
             .map_or_else(|| doc! { "$unset": { "session": 1 } }, |session| doc! { "$set": { "session": session } });
         let held = doc! { "_id": range, "epoch": i64::from(self.epoch) };
         let record = self.collection.find_one_and_update(held, set).return_document(ReturnDocument::After);
-        let record = record.await.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
+        let record = record.await.map_err(self.fault("find and update"))?.ok_or_else(|| self.fenced())?;
         bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))
     }
 

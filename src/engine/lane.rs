@@ -42,6 +42,8 @@ pub struct Shared<'a> {
     pub own: &'a OwnLoad,
     /// Most documents of a batch.
     pub most: u32,
+    /// See [`Plan::verifying`](super::checkpoint::Plan::verifying).
+    pub verifying: bool,
 }
 
 /// How a lane left its range.
@@ -203,12 +205,12 @@ impl<'a> Lane<'a> {
 
     /// Leaves a document out.
     async fn leave_out(&mut self, cut: &Cut, reason: &str) -> Result<(), Fault> {
-        let _turn = self.shared.quarantine.turn().await;
-        let already = self.shared.tally.totals().quarantined;
-        self.shared.quarantine.add(&cut.last, reason, already, self.shared.stop).await?;
+        let new = self.shared.quarantine.add(&cut.last, reason, self.shared.stop).await?;
+        // Whoever goes over everything again meets those that are left out already.
+        let counted = new || !self.shared.verifying;
         // The transaction that failed is not in the way.
         self.take().await?;
-        self.advance(&cut.last, Totals { quarantined: 1, ..Totals::default() }).await
+        self.advance(&cut.last, Totals { quarantined: counted.into(), ..Totals::default() }).await
     }
 
     async fn advance(&mut self, at: &Bson, done: Totals) -> Result<(), Fault> {

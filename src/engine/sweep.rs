@@ -199,6 +199,7 @@ impl Sweep<'_> {
             stop: &context.stop,
             own: &context.own,
             most: record.plan.most,
+            verifying: record.plan.verifying,
         };
         let single = listed.is_some() || self.hint.is_some();
         pass::run(&shared, ranges, context.batch, if single { 1 } else { usize::MAX }, |_| match (&listed, self.hint) {

@@ -36,8 +36,7 @@ pub struct Rig {
     pub warnings: Arc<Mutex<Vec<String>>>,
     pub reports: watch::Sender<Report>,
     /// What ends with the test.
-    #[expect(dead_code, reason = "it is only kept")]
-    pub kept: (Option<Database>, TempDir),
+    pub kept: Arc<(Option<Database>, TempDir)>,
 }
 
 impl Rig {
@@ -57,8 +56,17 @@ impl Rig {
         let directory = TempDir::new().unwrap();
         let ledger = open_writer(&LedgerAddress::Sqlite(directory.path().join("ledger.db"))).await.unwrap();
         let client = mongodb::Client::with_uri_str(&uri).await.unwrap();
+        Self::of(uri, client.default_database().unwrap(), ledger, Arc::new((kept, directory)))
+    }
+
+    fn of(
+        uri: String,
+        database: mongodb::Database,
+        ledger: Arc<dyn LedgerWriter>,
+        kept: Arc<(Option<Database>, TempDir)>,
+    ) -> Self {
         Self {
-            database: client.default_database().unwrap(),
+            database,
             uri,
             ledger,
             run: RunId::generate(),
@@ -68,8 +76,13 @@ impl Rig {
             notes: Arc::default(),
             warnings: Arc::default(),
             reports: watch::Sender::new(Report::default()),
-            kept: (kept, directory),
+            kept,
         }
+    }
+
+    /// The same database and ledger for another run.
+    pub fn again(&self) -> Self {
+        Self::of(self.uri.clone(), self.database.clone(), self.ledger.clone(), self.kept.clone())
     }
 
     pub fn items(&self) -> Collection<Document> {
