@@ -203,11 +203,16 @@ impl<'a> Lane<'a> {
 
     /// Leaves a document out.
     async fn leave_out(&mut self, cut: &Cut, reason: &str) -> Result<(), Fault> {
-        let already = self.shared.tally.totals().quarantined;
-        self.shared.quarantine.add(&cut.last, reason, already, self.shared.stop).await?;
+        let mut patience = Patience::default();
+        let more = loop {
+            match self.shared.quarantine.add(&cut.last, reason, self.shared.stop).await {
+                Err(Fault::Passing(reason)) => patience.wait(&reason, self.shared.stop).await?,
+                other => break other?,
+            }
+        };
         // The transaction that failed is not in the way.
         self.take().await?;
-        self.advance(&cut.last, Totals { quarantined: 1, ..Totals::default() }).await
+        self.advance(&cut.last, Totals { quarantined: more.into(), ..Totals::default() }).await
     }
 
     async fn advance(&mut self, at: &Bson, done: Totals) -> Result<(), Fault> {

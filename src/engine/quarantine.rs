@@ -1,8 +1,10 @@
 //! Documents that are left out because the server or the transform refuses them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bson::Bson;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Target;
@@ -26,6 +28,8 @@ pub struct Quarantine {
     place: (String, String),
     /// How many may be left out.
     most: u64,
+    /// What is left out already, by earlier attempts and passes too; `None` before it was asked for.
+    recorded: Mutex<Option<BTreeSet<String>>>,
 }
 
 impl Quarantine {
@@ -40,17 +44,27 @@ impl Quarantine {
             step,
             place: (database, target.collection.clone()),
             most,
+            recorded: Mutex::default(),
         }
     }
 
-    /// Records a document. The record comes before the checkpoint that leaves the document out: a crash in between records it again, which
-    /// changes nothing.
+    /// Records a document, and says whether it is one more: a later pass meets those again that an earlier one has left out. The record comes before
+    /// the checkpoint that leaves the document out: a crash in between records it again, which changes nothing.
     ///
     /// # Errors
     /// [`Fault::Fatal`] when no more may be left out; it names the document and why it is refused.
-    pub async fn add(&self, id: &Bson, reason: &str, already: i64, stop: &CancellationToken) -> Result<(), Fault> {
+    pub async fn add(&self, id: &Bson, reason: &str, stop: &CancellationToken) -> Result<bool, Fault> {
         let (database, collection) = &self.place;
-        if u64::try_from(already).unwrap_or(0) >= self.most {
+        let document = id.clone().into_canonical_extjson().to_string();
+        let mut recorded = self.recorded.lock().await;
+        let recorded = match &mut *recorded {
+            Some(recorded) => recorded,
+            nothing => nothing.insert(self.documents(self.run).await?.into_iter().collect()),
+        };
+        if recorded.contains(&document) {
+            return Ok(false);
+        }
+        if recorded.len() as u64 >= self.most {
             let shown = id.clone().into_relaxed_extjson();
             let others = match self.most {
                 0 => "mend the document and resume, or let some be left out with `maxQuarantined`".to_owned(),
@@ -67,12 +81,15 @@ impl Quarantine {
                 step: self.step,
                 database: database.clone(),
                 collection: collection.clone(),
-                document: id.clone().into_canonical_extjson().to_string(),
+                document: document.clone(),
                 error: reason.to_owned(),
                 attempt: self.attempt,
             };
             match self.ledger.quarantine(entry).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    recorded.insert(document);
+                    return Ok(true);
+                }
                 Err(error) if error.is_transient() => patience.wait(&error.to_string(), stop).await?,
                 Err(error) => return Err(Fault::Fatal(error.to_string())),
             }
@@ -84,19 +101,23 @@ impl Quarantine {
     /// # Errors
     /// When the ledger cannot be read, or an id in it.
     pub async fn of(&self, run: RunId) -> Result<Vec<Bson>, Fault> {
+        self.documents(run).await?.iter().map(|document| parse(document)).collect()
+    }
+
+    /// As [`Quarantine::of`], as they are recorded.
+    async fn documents(&self, run: RunId) -> Result<Vec<String>, Fault> {
         const PAGE: u32 = 1000;
-        let mut ids = Vec::new();
+        let mut documents = Vec::new();
         let mut after: Option<QuarantinePosition> = None;
         loop {
             let page = self.ledger.quarantined(run, after.take(), PAGE).await.map_err(|error| {
                 if error.is_transient() { Fault::Passing(error.to_string()) } else { Fault::Fatal(error.to_string()) }
             })?;
-            for entry in page.iter().filter(|entry| entry.step == self.step) {
-                ids.push(parse(&entry.document)?);
-            }
+            let of_step = page.iter().filter(|entry| entry.step == self.step);
+            documents.extend(of_step.map(|entry| entry.document.clone()));
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some(last.position()),
-                _ => return Ok(ids),
+                _ => return Ok(documents),
             }
         }
     }

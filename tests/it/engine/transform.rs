@@ -21,6 +21,7 @@ use stopover::secret::Secret;
 use tempfile::TempDir;
 
 use crate::support::mongo::Database;
+use crate::support::server::Server;
 
 /// Answers each document with the update that `answer(document)` returns, or the error that it raises.
 fn python(answer: &str) -> Command {
@@ -280,7 +281,17 @@ impl Scene {
         let database = Database::new();
         let site = Site::connect(&Secret::new(database.uri())).await.unwrap();
         let target = Target { database: None, collection: "items".to_owned() };
-        database.open().await.collection("items").insert_many(documents).await.unwrap();
+        let items = database.open().await.collection::<Document>("items");
+        for part in documents.into_iter().collect::<Vec<_>>().chunks(1000) {
+            // The cache of the tests' server is too small for many large ones at once.
+            if part.len() > 10 {
+                items.insert_many(part).await.unwrap();
+            } else {
+                for document in part {
+                    items.insert_one(document).await.unwrap();
+                }
+            }
+        }
         Self { database, site, target }
     }
 
@@ -333,11 +344,7 @@ async fn a_concurrent_change_is_never_overwritten() {
     let scene = Scene::new((0..10).map(|n| doc! { "_id": n, "n": n })).await;
     let files = TempDir::new().unwrap();
     // It answers when the test has changed a document behind its back.
-    let waits = format!(
-        "def answer(it):\n    open('{0}/asked', 'w')\n    while not os.path.exists('{0}/go'): time.sleep(0.01)\n    return {{'$set': {{'n': 100}}}}",
-        files.path().display()
-    );
-    let batch = scene.batch(doc! { "n": { "$lt": 50 } }, python(&waits));
+    let batch = scene.batch(doc! { "n": { "$lt": 50 } }, interrupted(&files, "{'$set': {'n': 100}}"));
     let change = async {
         while !files.path().join("asked").exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -407,4 +414,86 @@ async fn documents_of_the_largest_size_go_through_a_batch() {
     let small = scene.batch(doc! {}, python("def answer(it): return {'$set': {'n': it['n'] + 1}}"));
     assert_eq!(small.apply(None, &all()).await.unwrap(), Counts { matched: 3, modified: 3, skipped: 0 });
     assert_eq!(scene.sum().await, 6);
+}
+
+/// Answers when the test has written behind its back, the first time it is asked.
+fn interrupted(files: &TempDir, answer: &str) -> Command {
+    python(&format!(
+        "def answer(it):\n    open('{0}/asked', 'w')\n    while not os.path.exists('{0}/go'): time.sleep(0.01)\n    return {answer}",
+        files.path().display()
+    ))
+}
+
+#[tokio::test]
+async fn a_standalone_server_changes_only_documents_that_are_what_was_read() {
+    let server = Server::start().await;
+    let site = Site::connect(&Secret::new(server.writer())).await.unwrap();
+    assert!(!site.has_transactions());
+    let target = Target { database: None, collection: "items".to_owned() };
+    let items = site.database(None).collection::<Document>("items");
+    // What a condition could take for something else: operators, dots, numbers that are none, fields in another order.
+    let strange = rawdoc! {
+        "n": 1, "$price": { "$gt": "$n" }, "a.b": "$$ROOT", "nan": f64::NAN, "list": [1, [2], {}], "none": bson::RawBson::Null,
+        "at": bson::DateTime::from_millis(5), "pattern": bson::Regex { pattern: "a".try_into().unwrap(), options: "i".try_into().unwrap() },
+    };
+    let strange = Document::try_from(strange).unwrap();
+    let with_id = |id: Bson| {
+        let mut document = doc! { "_id": id };
+        document.extend(strange.clone());
+        document
+    };
+    items.insert_many((0..200).map(|id| with_id(Bson::Int32(id)))).await.unwrap();
+    let files = TempDir::new().unwrap();
+    let command = interrupted(&files, "{'$set': {'sum': it['n'] + it.get('other', 0)}}");
+    let filter = doc! { "sum": { "$exists": false } };
+    let batch = TransformBatch::new(&site, &target, filter, Arc::new(start(command)));
+    let meanwhile = async {
+        while !files.path().join("asked").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Neither is a field of the filter.
+        items.update_one(doc! { "_id": 3 }, doc! { "$set": { "n": 77 } }).await.unwrap();
+        items.update_one(doc! { "_id": 4 }, doc! { "$set": { "other": 5 } }).await.unwrap();
+        items.delete_one(doc! { "_id": 5 }).await.unwrap();
+        std::fs::write(files.path().join("go"), "").unwrap();
+    };
+    let slice = all();
+    let (counts, ()) = futures_util::future::join(batch.apply(None, &slice), meanwhile).await;
+    assert_eq!(counts.unwrap(), Counts { matched: 200, modified: 199, skipped: 0 });
+    let sum = async |id: i32| items.find_one(doc! { "_id": id }).await.unwrap().unwrap().get_i32("sum").unwrap();
+    assert_eq!((sum(3).await, sum(4).await), (77, 6), "computed of what they are now");
+    assert_eq!(items.count_documents(doc! { "sum": 1 }).await.unwrap(), 197);
+}
+
+#[tokio::test]
+async fn a_standalone_server_with_a_language_of_its_own_still_finds_and_tells_apart() {
+    let server = Server::start().await;
+    let site = Site::connect(&Secret::new(server.writer())).await.unwrap();
+    let database = site.database(None);
+    let collation = mongodb::options::Collation::builder()
+        .locale("en")
+        .strength(mongodb::options::CollationStrength::Secondary)
+        .build();
+    database.create_collection("items").collation(collation).await.unwrap();
+    let items = database.collection::<Document>("items");
+    items.insert_many([doc! { "_id": 1, "name": "ada" }, doc! { "_id": "a", "name": "bob" }]).await.unwrap();
+    let files = TempDir::new().unwrap();
+    let target = Target { database: None, collection: "items".to_owned() };
+    let filter = doc! { "greeting": { "$exists": false } };
+    let command = interrupted(&files, "{'$set': {'greeting': 'Dear ' + it['name']}}");
+    let batch = TransformBatch::new(&site, &target, filter, Arc::new(start(command)));
+    let meanwhile = async {
+        while !files.path().join("asked").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        items.update_one(doc! { "_id": 1 }, doc! { "$set": { "name": "Ada" } }).await.unwrap();
+        std::fs::write(files.path().join("go"), "").unwrap();
+    };
+    let slice = Slice::List(vec![Bson::Int32(1), Bson::String("a".to_owned())]);
+    let (counts, ()) = futures_util::future::join(batch.apply(None, &slice), meanwhile).await;
+    assert_eq!(counts.unwrap(), Counts { matched: 2, modified: 2, skipped: 0 });
+    for (id, greeting) in [(Bson::Int32(1), "Dear Ada"), (Bson::String("a".to_owned()), "Dear bob")] {
+        let found = items.find_one(doc! { "_id": id }).await.unwrap().unwrap();
+        assert_eq!(found.get_str("greeting").unwrap(), greeting);
+    }
 }
