@@ -11,7 +11,8 @@ mod code {
     pub(super) const MAX_TIME_EXPIRED: i32 = 50;
     pub(super) const WRITE_CONFLICT: i32 = 112;
     pub(super) const LIFETIME_EXCEEDED: i32 = 290;
-    pub(super) const TOO_LARGE_FOR_CACHE: i32 = 365;
+    pub(super) const TEMPORARILY_UNAVAILABLE: i32 = 365;
+    pub(super) const TOO_LARGE_FOR_CACHE: i32 = 388;
     pub(super) const RETRY_CHANGE: i32 = 26_555;
     /// Of a server that changes its role, shuts down, or forgot a session, a cursor or a snapshot: the same call may succeed elsewhere or
     /// a moment later.
@@ -85,7 +86,10 @@ impl Fault {
             code::AUTHENTICATION_FAILED => Self::Fatal(
                 "the database refuses the user name or password of MONGODB_URI; check both, and authSource".to_owned(),
             ),
-            code::MAX_TIME_EXPIRED | code::LIFETIME_EXCEEDED | code::TOO_LARGE_FOR_CACHE => {
+            code::MAX_TIME_EXPIRED
+            | code::LIFETIME_EXCEEDED
+            | code::TEMPORARILY_UNAVAILABLE
+            | code::TOO_LARGE_FOR_CACHE => {
                 Self::TooMuch(format!("{doing} took too long or too much memory at once ({name})"))
             }
             code::WRITE_CONFLICT | code::RETRY_CHANGE => {

@@ -20,6 +20,8 @@ use super::walk::id_of;
 const COUNT_WITHIN: Duration = Duration::from_secs(3);
 /// Documents on which a change is tried out.
 const SAMPLES: i64 = 10;
+/// Bytes of copies on which it is tried out, at most, and one document.
+const SAMPLED_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of documents that a batch should change at once.
 const BATCH_BYTES: i64 = 32 * 1024 * 1024;
 /// Most documents of a batch, however small they are.
@@ -296,7 +298,11 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
     let collection = context.site.collection(&step.target);
     let doing = format!("find on {}", context.site.full_name(&step.target));
     let look = || async {
-        let mut find = collection.find(step.filter.clone()).limit(SAMPLES).max_time(COUNT_WITHIN);
+        let mut find = collection.find(step.filter.clone()).limit(SAMPLES).batch_size(1).max_time(COUNT_WITHIN);
+        if context.site.has_transactions() {
+            // Nothing but their ids is needed where they are tried out in place.
+            find = find.projection(doc! { "_id": 1 });
+        }
         find = match &step.hint {
             Some(Hint::Name(name)) => find.hint(mongodb::options::Hint::Name(name.clone())),
             Some(Hint::Keys(keys)) => find.hint(mongodb::options::Hint::Keys(keys.clone())),
@@ -308,8 +314,9 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
         };
         let found = async {
             let mut found = find.await?;
-            let mut samples = Vec::new();
-            while found.advance().await? {
+            let (mut samples, mut size) = (Vec::new(), 0);
+            while size < SAMPLED_BYTES && found.advance().await? {
+                size += found.current().as_bytes().len();
                 samples.push(found.current().to_owned());
             }
             Ok::<_, mongodb::error::Error>(samples)

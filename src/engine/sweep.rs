@@ -106,6 +106,11 @@ impl Sweep<'_> {
             } else {
                 totals
             };
+            if record.totals.quarantined > before.quarantined {
+                // A crash between its record and the checkpoint may have kept a document from being counted.
+                let left_out = context.patiently(|| self.quarantine.of(context.run)).await?;
+                record.totals.quarantined = i64::try_from(left_out.len()).unwrap_or(i64::MAX);
+            }
             let changed = record.totals.modified - before.modified;
             context.say("looking for what is left");
             match self.what_is_left(&record, changed).await? {
