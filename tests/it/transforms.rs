@@ -213,14 +213,10 @@ async fn memory_stays_flat_whatever_the_size_of_the_documents(#[case] step: &str
         let peak = peak(&scene);
         eprintln!("{count} documents of {length} bytes: {peak} MB");
         assert!(peak <= most, "{count} documents of {length} bytes take {peak} MB");
-        let done: Collection<Document> = match step.starts_with("copy") {
-            true => story.database.open().await.collection("copies"),
-            false => items,
-        };
-        let wanted = if step.starts_with("copy") {
-            doc! { "text": { "$type": "string" } }
+        let (done, wanted) = if step.starts_with("copy") {
+            (story.database.open().await.collection("copies"), doc! { "text": { "$type": "string" } })
         } else {
-            doc! { "touched": 1 }
+            (items, doc! { "touched": 1 })
         };
         assert_eq!(done.count_documents(wanted).await.unwrap(), u64::try_from(count).unwrap());
         done.drop().await.unwrap();
