@@ -32,12 +32,15 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Backfill) ->
         target: &step.target,
         filter: &step.filter,
         hint: step.hint.as_ref(),
+        index,
         aim: if step.idempotent { Aim::NothingLeft } else { Aim::Once },
         checkpoints: &checkpoints,
         apply: &*apply,
         quarantine: &Quarantine::new(context, index, &step.target, step.max_quarantined),
     };
-    sweep.to_the_end(title, async || preflight::check(context, step, &checkpoints, &*apply, of).await).await
+    let check = async || preflight::check(context, step, &checkpoints, &*apply, &of).await;
+    let recheck = async || preflight::recheck(context, step, &checkpoints, &*apply, &of).await;
+    sweep.to_the_end(title, check, recheck).await
 }
 
 /// What applies the step's change to a collection of its database.

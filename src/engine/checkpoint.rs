@@ -78,6 +78,7 @@ pub struct StepRecord {
 }
 
 /// What was found out about a step before its first write; it holds for all attempts.
+#[expect(clippy::struct_excessive_bools, reason = "they are findings, independent of each other")]
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Plan {
@@ -91,6 +92,8 @@ pub struct Plan {
     pub ceiling: Option<Bson>,
     /// Whether the current pass goes over everything again, only to see that nothing changes any more.
     pub verifying: bool,
+    /// Whether a pass over everything has changed nothing.
+    pub verified: bool,
     /// Most documents in one batch, from their average size.
     pub most: u32,
 }
@@ -158,6 +161,7 @@ pub struct Checkpoints {
     /// `shop.stopover_checkpoints`, for messages.
     name: String,
     step: String,
+    index: u32,
     epoch: u32,
 }
 
@@ -167,12 +171,65 @@ impl Checkpoints {
     pub fn new(site: &Site, database: Option<&str>, run: RunId, step: u32, epoch: u32) -> Self {
         let name = format!("{}.{COLLECTION}", site.database_name(database));
         let collection = site.database(database).collection(COLLECTION);
-        Self { site: site.clone(), collection, name, step: format!("{run}/{step}"), epoch }
+        Self { site: site.clone(), collection, name, step: format!("{run}/{step}"), index: step, epoch }
     }
 
     fn fault(&self, action: &str) -> impl Fn(mongodb::error::Error) -> Fault {
         let doing = format!("{action} on {}", self.name);
-        move |error| Fault::of(&error, &doing)
+        move |error| match Fault::of(&error, &doing) {
+            // No document of the migration is at fault here.
+            Fault::Poison(reason) => Fault::Fatal(format!("{doing} is refused: {reason}")),
+            fault => fault,
+        }
+    }
+
+    /// Where the marks of what `run` left out at this step begin, see [`Checkpoints::mark`].
+    #[must_use]
+    pub fn marks_of(&self, run: RunId) -> String {
+        format!("{run}/{}/left/", self.index)
+    }
+
+    /// Marks a document as left out, with the checkpoint that leaves it out: only what is marked may be tried again.
+    ///
+    /// # Errors
+    /// See [`Fault::of`].
+    pub async fn mark(&self, session: Option<&mut ClientSession>, id: &Bson) -> Result<(), Fault> {
+        let mark = doc! { "_id": mark_of(&format!("{}/left/", self.step), id) };
+        let update = self.collection.update_one(mark, doc! { "$currentDate": { "updatedAt": true } }).upsert(true);
+        match session {
+            Some(session) => update.session(session).await,
+            None => update.await,
+        }
+        .map_err(self.fault("update"))
+        .map(|_| ())
+    }
+
+    /// Takes the mark of a document away; whether there was one.
+    ///
+    /// # Errors
+    /// See [`Fault::of`].
+    pub async fn unmark(&self, session: Option<&mut ClientSession>, marks: &str, id: &Bson) -> Result<bool, Fault> {
+        let delete = self.collection.delete_one(doc! { "_id": mark_of(marks, id) });
+        let deleted = match session {
+            Some(session) => delete.session(session).await,
+            None => delete.await,
+        };
+        Ok(deleted.map_err(self.fault("remove"))?.deleted_count == 1)
+    }
+
+    /// Whether a document is marked.
+    ///
+    /// # Errors
+    /// See [`Fault::of`].
+    pub async fn is_marked(&self, marks: &str, id: &Bson) -> Result<bool, Fault> {
+        let found = self.collection.find_one(doc! { "_id": mark_of(marks, id) }).await;
+        Ok(found.map_err(self.fault("find"))?.is_some())
+    }
+
+    /// `shop.stopover_checkpoints`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn fenced(&self) -> Fault {
@@ -185,7 +242,7 @@ impl Checkpoints {
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
         let older = doc! { "_id": &self.step, "epoch": { "$lt": i64::from(self.epoch) } };
-        let left = self.collection.find_one(older).await.map_err(self.fault("find"))?;
+        let left = self.collection.find_one(older).await.map_err(self.fault("find, insert and update"))?;
         let left: Option<Open> = left.and_then(|record| bson::deserialize_from_slice(record.as_bytes()).ok());
         self.end_sessions(left.map(|left| left.session).into_iter().collect()).await;
         let new = StepRecord {
@@ -227,13 +284,6 @@ impl Checkpoints {
             )));
         }
         Ok(record)
-    }
-
-    async fn step(&self) -> Result<Option<StepRecord>, Fault> {
-        let found = self.collection.find_one(doc! { "_id": &self.step }).await.map_err(self.fault("find"))?;
-        found
-            .map(|record| bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error)))
-            .transpose()
     }
 
     /// Takes the ranges of a pass for this epoch. What an earlier attempt left open is ended first, for it would keep its documents locked
@@ -322,16 +372,7 @@ impl Checkpoints {
                 session: None,
             })
             .collect();
-        match self.store_plan(before, next, &records).await {
-            // Stored by a try of which only the answer was lost.
-            Err(Fault::Fenced(reason)) => match self.step().await? {
-                Some(found) if (found.epoch, found.pass, found.complete) == (self.epoch, next.pass, next.complete) => {
-                    Ok(records)
-                }
-                _ => Err(Fault::Fenced(reason)),
-            },
-            stored => stored.map(|()| records),
-        }
+        self.store_plan(before, next, &records).await.map(|()| records)
     }
 
     async fn store_plan(&self, before: &StepRecord, next: &StepRecord, records: &[RangeRecord]) -> Result<(), Fault> {
@@ -361,6 +402,14 @@ impl Checkpoints {
         records: &[RangeRecord],
     ) -> Result<(), Fault> {
         let (fault, unremoved) = (self.fault("insert and update"), self.fault("remove"));
+        // Either as it was, or as it is to be: then an earlier try was committed, and only the answer was lost.
+        let as_it_was = doc! { "pass": i64::from(before.pass), "complete": false };
+        let as_it_will_be = doc! { "pass": i64::from(next.pass), "complete": next.complete };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "$or": [as_it_was, as_it_will_be] };
+        if session.is_none() && self.collection.find_one(held.clone()).await.map_err(&fault)?.is_none() {
+            // Without a transaction, nothing may be removed that a later attempt has planned.
+            return Err(self.fenced());
+        }
         // What a crash left of this pass, where there are no transactions.
         let stale = self.collection.delete_many(doc! { "_id": self.ids_of(next.pass) });
         match session.as_deref_mut() {
@@ -381,10 +430,6 @@ impl Checkpoints {
             }
             .map_err(&fault)?;
         }
-        // Either as it was, or as it is to be: then an earlier try was committed, and only the answer was lost.
-        let as_it_was = doc! { "pass": i64::from(before.pass), "complete": false };
-        let as_it_will_be = doc! { "pass": i64::from(next.pass), "complete": next.complete };
-        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "$or": [as_it_was, as_it_will_be] };
         let fields = bson::serialize_to_document(next).map_err(|error| unreadable(&error))?;
         let update = self.collection.update_one(held, doc! { "$set": fields, "$currentDate": { "updatedAt": true } });
         let updated = match session.as_deref_mut() {
@@ -451,6 +496,11 @@ impl Checkpoints {
         let updated = updated.map_err(self.fault("update"))?;
         Ok((updated.matched_count == 1).then_some(next))
     }
+}
+
+/// The name of the mark of a document.
+fn mark_of(marks: &str, id: &Bson) -> String {
+    format!("{marks}{}", id.clone().into_canonical_extjson())
 }
 
 /// Commits the transaction that is open in a session; a commit whose fate is not known is asked for again.

@@ -36,6 +36,10 @@ pub struct Context {
     pub attempt: u32,
     /// Only the documents that this run left out.
     pub quarantine_of: Option<RunId>,
+    /// The step that earlier attempts had come to, and the documents that were selected there.
+    pub reached: Option<(u32, i64)>,
+    /// Makes a text safe to be kept.
+    pub mask: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// Where documents that are left out are recorded.
     pub ledger: Arc<dyn LedgerWriter>,
     /// Where progress is told.

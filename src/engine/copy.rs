@@ -80,7 +80,8 @@ impl CopyBatch {
         Ok(i64::try_from(counted).unwrap_or(i64::MAX))
     }
 
-    async fn write(&self, session: Option<&mut ClientSession>, statements: Statements) -> Result<(), Fault> {
+    /// Writes, and says how many documents of the target that made or changed.
+    async fn write(&self, session: Option<&mut ClientSession>, statements: Statements) -> Result<i64, Fault> {
         let mut command = RawDocumentBuf::new();
         command.append(cstr!("update"), self.into.as_str());
         command.append(cstr!("updates"), statements.updates);
@@ -94,7 +95,10 @@ impl CopyBatch {
             Some(session) => call.session(session).await,
             None => call.await,
         };
-        answer::verify(&answered.map_err(|error| Fault::of(&error, &self.writing))?, &self.writing)
+        let answer = answered.map_err(|error| Fault::of(&error, &self.writing))?;
+        answer::verify(&answer, &self.writing)?;
+        let made = answer.get_array("upserted").map_or(0, Vec::len);
+        Ok(answer::number(&answer, "nModified") + i64::try_from(made).unwrap_or(i64::MAX))
     }
 
     fn has_one_of_each(&self) -> bool {
@@ -109,19 +113,19 @@ impl Apply for CopyBatch {
             if self.has_one_of_each() { None } else { Some(self.count(session.as_deref_mut(), slice).await?) };
         let mut results = self.read(session, slice).await?;
         let mut statements = Statements::default();
-        let mut written = 0;
+        let (mut results_read, mut changed) = (0, 0);
         while results.advance().await.map_err(|error| Fault::of(&error, &self.reading))? {
             let statement = replacement::statement(results.current(), &self.key)?;
-            written += 1;
+            results_read += 1;
             if !statements.have_room_for(&statement) {
-                self.write(results.session(), std::mem::take(&mut statements)).await?;
+                changed += self.write(results.session(), std::mem::take(&mut statements)).await?;
             }
             statements.push(statement);
         }
         if statements.count > 0 {
-            self.write(results.session(), statements).await?;
+            changed += self.write(results.session(), statements).await?;
         }
-        Ok(Counts { matched: matched.unwrap_or(written), modified: written, skipped: 0 })
+        Ok(Counts { matched: matched.unwrap_or(results_read), modified: changed, skipped: 0 })
     }
 }
 

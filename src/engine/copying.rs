@@ -21,7 +21,8 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Copy, before
         target: &step.source,
         filter: &step.filter,
         hint: None,
-        aim: Aim::TheEnd,
+        index,
+        aim: Aim::Copied,
         checkpoints: &Checkpoints::new(
             &context.site,
             step.into.database.as_deref(),
@@ -42,5 +43,6 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Copy, before
         let most = preflight::most(preflight::size(&context.site, &step.source).await.as_ref());
         Ok(Plan { total, estimated, most, ..Plan::default() })
     };
-    sweep.to_the_end(title, plan).await
+    // Writing a document again as it is changes nothing.
+    sweep.to_the_end(title, plan, async || Ok(())).await
 }

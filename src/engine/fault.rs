@@ -16,13 +16,18 @@ mod code {
     pub(super) const RETRY_CHANGE: i32 = 26_555;
     /// Of a server that changes its role, shuts down, or forgot a session, a cursor or a snapshot: the same call may succeed elsewhere or
     /// a moment later.
-    pub(super) const PASSING: [i32; 32] = [
+    pub(super) const PASSING: [i32; 33] = [
         6, 7, 24, 43, 46, 64, 79, 89, 91, 117, 136, 175, 189, 202, 225, 237, 239, 244, 246, 251, 256, 262, 317, 358,
-        384, 9001, 10_107, 11_600, 11_602, 13_388, 13_435, 13_436,
+        384, 9001, 10_107, 11_600, 11_601, 11_602, 13_388, 13_435, 13_436,
     ];
     /// Of a mistake in the step itself, which no other batch would survive: unknown operators, malformed pipelines, missing indexes, views,
     /// capped collections within a transaction.
     pub(super) const OF_THE_STEP: [i32; 13] = [9, 26, 59, 72, 73, 166, 167, 168, 263, 40_324, 40_415, 16_436, 17_276];
+    /// Of a value in a document, or of what would become of it: too large, refused by a validator or a unique index, not to be converted, its
+    /// `_id` changed, a path through something that is no object.
+    pub(super) const OF_A_DOCUMENT: [i32; 14] = [2, 14, 28, 52, 54, 55, 56, 57, 66, 121, 241, 334, 10_334, 11_000];
+    /// From here on codes are places in the server's source, most of them in expressions that met a value they cannot work with.
+    pub(super) const FIRST_PLACE: i32 = 15_000;
 }
 
 /// Why a call to the database failed.
@@ -66,7 +71,8 @@ impl Fault {
             ErrorKind::ServerSelection { .. } => Self::Passing("no primary can be found".to_owned()),
             ErrorKind::Io(cause) => Self::Passing(format!("the connection to the database broke ({})", cause.kind())),
             ErrorKind::ConnectionPoolCleared { .. } => Self::Passing("the connection to the database broke".to_owned()),
-            ErrorKind::InvalidTlsConfig { .. } | ErrorKind::DnsResolve { .. } | ErrorKind::InvalidArgument { .. } => {
+            ErrorKind::DnsResolve { .. } => Self::Passing("the database's name cannot be resolved".to_owned()),
+            ErrorKind::InvalidTlsConfig { .. } | ErrorKind::InvalidArgument { .. } => {
                 Self::Fatal(format!("MONGODB_URI cannot be used for {doing}; `stopover doctor` says why"))
             }
             _ if label(TRANSIENT_TRANSACTION_ERROR) || label(RETRYABLE_WRITE_ERROR) => {
@@ -101,10 +107,20 @@ impl Fault {
             code if code::OF_THE_STEP.contains(&code) => {
                 Self::Fatal(format!("{doing} is refused: {} ({name})", cut(message)))
             }
-            _ if name.is_empty() => Self::Poison(format!("{} (code {code})", cut(message))),
-            _ => Self::Poison(format!("{} ({name}, code {code})", cut(message))),
+            code if code::OF_A_DOCUMENT.contains(&code) || code >= code::FIRST_PLACE => {
+                Self::Poison(format!("{} ({})", cut(message), named(code, name)))
+            }
+            _ => Self::Fatal(format!(
+                "{doing}: the database answered {} ({}); mend that, then resume the run",
+                cut(message),
+                named(code, name)
+            )),
         }
     }
+}
+
+fn named(code: i32, name: &str) -> String {
+    if name.is_empty() { format!("code {code}") } else { format!("{name}, code {code}") }
 }
 
 /// Code, name and text of an error that came from the server.
@@ -130,10 +146,11 @@ pub fn server_error(error: &Error) -> Option<(i32, &str, &str)> {
     }
 }
 
-/// The server's own words, as far as a person reads them: they may quote a value, never a whole document.
+/// The server's own words, as far as a person reads them: they may quote a value, never a whole document nor the key of another one.
 #[must_use]
 pub fn cut(message: &str) -> String {
     const MOST: usize = 300;
+    let message = message.split(" dup key:").next().unwrap_or_default();
     let mut text: String = message.chars().filter(|c| !c.is_control()).take(MOST).collect();
     if message.chars().count() > MOST {
         text.push('…');

@@ -65,8 +65,10 @@ fn value(value: RawBsonRef<'_>, line: &mut Vec<u8>) -> Result<(), bson::error::E
         // The rest is rare.
         rest => {
             let rest = Bson::try_from(rest)?.into_canonical_extjson();
-            serde_json::to_writer(line, &rest)
+            let start = line.len();
+            serde_json::to_writer(&mut *line, &rest)
                 .map_err(|error| bson::error::Error::from(std::io::Error::from(error)))?;
+            keep_to_one_line(line, start);
         }
     }
     Ok(())
@@ -79,8 +81,13 @@ fn put(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 fn text(text: &str, line: &mut Vec<u8>) {
     let start = line.len();
     serde_json::to_writer(&mut *line, text).expect("a string is JSON, and memory takes everything");
-    // JSON lets the separators of Unicode stand as they are, and Node's `readline` takes them for the end of the line. Both begin with this byte.
-    if text.as_bytes().contains(&0xE2) {
+    keep_to_one_line(line, start);
+}
+
+/// JSON lets the separators of Unicode stand as they are, and Node's `readline` takes them for the end of the line.
+fn keep_to_one_line(line: &mut Vec<u8>, start: usize) {
+    // Both begin with this byte.
+    if line[start..].contains(&0xE2) {
         let written = String::from_utf8_lossy(&line[start..]);
         let escaped = written.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
         line.truncate(start);

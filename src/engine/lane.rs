@@ -8,19 +8,22 @@ use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::apply::Apply;
+use super::apply::{Apply, Counts};
 use super::checkpoint::{Checkpoints, RangeRecord, Totals, commit};
 use super::fault::Fault;
 use super::governor::OwnLoad;
 use super::pacer::Pacer;
 use super::patience::Patience;
 use super::quarantine::Quarantine;
-use super::site::Site;
+use super::site::{CONFIRM_WITHIN, Site};
 use super::slice::Edge;
 use super::source::Source;
 use super::tally::Tally;
 use super::throttle::Throttle;
 use super::walk::Cut;
+
+/// Half of the time that a server lets a transaction live, unless it is told otherwise.
+const LONG: Duration = Duration::from_secs(30);
 
 /// What the lanes of a step share.
 pub struct Shared<'a> {
@@ -44,6 +47,8 @@ pub struct Shared<'a> {
     pub most: u32,
     /// See [`Plan::verifying`](super::checkpoint::Plan::verifying).
     pub verifying: bool,
+    /// Where the marks are of what another run left out, if this one works on nothing else: what is no longer marked is done.
+    pub marks: Option<String>,
 }
 
 /// How a lane left its range.
@@ -128,6 +133,10 @@ impl<'a> Lane<'a> {
             }
             // A commit of which only the answer was lost.
             Ok(None) => self.take().await.map(|()| None),
+            // What goes on for longer than the server lets a transaction live is forgotten there, which looks like an accident.
+            Err(Fault::Passing(reason)) if took >= LONG && cut.count > 1 => {
+                self.recover(source, Fault::TooMuch(reason), Some(&cut)).await.map(|()| None)
+            }
             Err(fault) => self.recover(source, fault, Some(&cut)).await.map(|()| None),
         }
     }
@@ -175,8 +184,11 @@ impl<'a> Lane<'a> {
     /// Takes the range with a session of its own, and goes on from where the range then stands.
     async fn take(&mut self) -> Result<(), Fault> {
         loop {
-            let old = self.session.take().map(|session| session.id().clone());
-            self.shared.checkpoints.end_sessions(old.into_iter().collect()).await;
+            if let Some(old) = &self.session {
+                self.shared.checkpoints.end_sessions(vec![old.id().clone()]).await;
+            }
+            // Not before: the driver gives a session that it gets back to whoever asks next.
+            self.session = None;
             let taken = async {
                 let session = self.shared.site.session().await?;
                 let range =
@@ -210,11 +222,19 @@ impl<'a> Lane<'a> {
         let counted = new || !self.shared.verifying;
         // The transaction that failed is not in the way.
         self.take().await?;
-        self.advance(&cut.last, Totals { quarantined: counted.into(), ..Totals::default() }).await
+        let done = Totals { quarantined: counted.into(), ..Totals::default() };
+        let left_out = leave_out(self.shared, self.session.as_mut(), &self.range, &cut.last, done).await;
+        self.moved(left_out).await
     }
 
     async fn advance(&mut self, at: &Bson, done: Totals) -> Result<(), Fault> {
-        match self.shared.checkpoints.advance(None, &self.range, at, done).await {
+        let moved = self.shared.checkpoints.advance(None, &self.range, at, done).await;
+        self.moved(moved).await
+    }
+
+    /// Goes on from where the checkpoint was moved to, or from where it is.
+    async fn moved(&mut self, moved: Result<Option<RangeRecord>, Fault>) -> Result<(), Fault> {
+        match moved {
             Ok(Some(range)) => {
                 self.shared.tally.range(&range.id, range.totals, None);
                 self.range = range;
@@ -242,21 +262,23 @@ async fn batch(
 ) -> Result<Option<(RangeRecord, Duration)>, Fault> {
     let begun = Instant::now();
     let Some(session) = session else {
-        let counts = shared.apply.apply(None, &cut.slice).await?;
+        let counts =
+            if is_open(shared, cut).await? { shared.apply.apply(None, &cut.slice).await? } else { Counts::default() };
         let applied = begun.elapsed();
         shared.own.wrote(applied);
         let next = shared.checkpoints.advance(None, range, &cut.last, counts.into()).await?;
+        if let Some(marks) = &shared.marks {
+            shared.checkpoints.unmark(None, marks, &cut.last).await?;
+        }
         return Ok(next.map(|next| (next, worked(applied, begun.elapsed()))));
     };
-    let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
-    session
-        .start_transaction()
-        .read_concern(ReadConcern::snapshot())
-        .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build())
-        .await
-        .map_err(fault)?;
+    start(session).await?;
     let written = async {
-        let counts = shared.apply.apply(Some(session), &cut.slice).await?;
+        let open = match &shared.marks {
+            Some(marks) => shared.checkpoints.unmark(Some(session), marks, &cut.last).await?,
+            None => true,
+        };
+        let counts = if open { shared.apply.apply(Some(session), &cut.slice).await? } else { Counts::default() };
         let applied = begun.elapsed();
         shared.own.wrote(applied);
         let next = shared.checkpoints.advance(Some(session), range, &cut.last, counts.into()).await?;
@@ -271,6 +293,59 @@ async fn batch(
         Err(fault) => {
             let _ = session.abort_transaction().await;
             Err(fault)
+        }
+    }
+}
+
+async fn start(session: &mut ClientSession) -> Result<(), Fault> {
+    session
+        .start_transaction()
+        .read_concern(ReadConcern::snapshot())
+        .write_concern(
+            WriteConcern::builder().w(Acknowledgment::Majority).journal(true).w_timeout(CONFIRM_WITHIN).build(),
+        )
+        .await
+        .map_err(|error| Fault::of(&error, "a transaction"))
+}
+
+/// Without transactions: whether a document of a list is still marked. The mark goes when it is done; a crash in between makes it again.
+async fn is_open(shared: &Shared<'_>, cut: &Cut) -> Result<bool, Fault> {
+    match &shared.marks {
+        Some(marks) => shared.checkpoints.is_marked(marks, &cut.last).await,
+        None => Ok(true),
+    }
+}
+
+/// Moves the checkpoint behind a document that is left out, and marks it, both or neither.
+async fn leave_out(
+    shared: &Shared<'_>,
+    session: Option<&mut ClientSession>,
+    range: &RangeRecord,
+    id: &Bson,
+    done: Totals,
+) -> Result<Option<RangeRecord>, Fault> {
+    let checkpoints = shared.checkpoints;
+    let Some(session) = session else {
+        checkpoints.mark(None, id).await?;
+        let next = checkpoints.advance(None, range, id, done).await?;
+        if let Some(marks) = &shared.marks {
+            checkpoints.unmark(None, marks, id).await?;
+        }
+        return Ok(next);
+    };
+    start(session).await?;
+    let written = async {
+        if let Some(marks) = &shared.marks {
+            checkpoints.unmark(Some(session), marks, id).await?;
+        }
+        checkpoints.mark(Some(session), id).await?;
+        checkpoints.advance(Some(session), range, id, done).await
+    };
+    match written.await {
+        Ok(Some(next)) => commit(session, "what is left out").await.map(|()| Some(next)),
+        other => {
+            let _ = session.abort_transaction().await;
+            other
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod governor;
 pub mod indexes;
 pub mod json;
 mod lane;
+mod left;
 pub mod pacer;
 mod pass;
 mod patience;
@@ -75,6 +76,10 @@ pub struct Job {
     pub attempt: u32,
     /// Only the documents that this run left out.
     pub quarantine_of: Option<RunId>,
+    /// The step that earlier attempts had come to, as the ledger has it, and the documents that were selected there.
+    pub reached: Option<(u32, i64)>,
+    /// Makes a text safe to be kept: no secret of the run is in it.
+    pub mask: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// Where documents that are left out are recorded.
     pub ledger: Arc<dyn LedgerWriter>,
     /// How fast it may go.
@@ -134,7 +139,9 @@ pub async fn execute(job: Job) -> End {
         migration: job.migration,
         attempt: job.attempt,
         quarantine_of: job.quarantine_of,
+        reached: job.reached,
         ledger: job.ledger,
+        mask: job.mask,
         tally: tally.clone(),
         throttle: throttle.clone(),
         own: OwnLoad::default(),
@@ -171,6 +178,8 @@ async fn every_step(context: &Context, steps: &Steps, titles: &[String]) -> End 
         let done = match step {
             Step::Backfill(step) => backfill::run(context, index, title, step).await,
             Step::Copy(step) => copying::run(context, index, title, step, &steps.steps[..index as usize]).await,
+            // A run on documents that another left out does the rest of that run's work not again.
+            _ if context.quarantine_of.is_some() => Ok(()),
             Step::CreateIndexes(_) | Step::DropIndexes(_) | Step::Command(_) => {
                 whole::run(context, index, title, step).await
             }

@@ -28,7 +28,7 @@ pub async fn run(
         shared.tally.range(&range.id, range.totals, None);
     }
     let halt = shared.stop.child_token();
-    let shared = &Shared { stop: &halt, ..*shared };
+    let shared = &Shared { stop: &halt, marks: shared.marks.clone(), ..*shared };
     let mut waiting: VecDeque<RangeRecord> = ranges.into_iter().filter(|range| !range.complete).collect();
     let active = AtomicUsize::new(0);
     let wanted = || usize::from(shared.throttle.workers()).min(most_lanes);

@@ -12,11 +12,15 @@ use super::fault::{Fault, GIVE_UP_AFTER};
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
+/// A try that goes on for so long has not failed for the reason of the one before.
+const SUCCESS: Duration = Duration::from_mins(1);
 
 /// The patience of one lane; a success restores it.
 #[derive(Debug, Default)]
 pub struct Patience {
     failing: Option<Instant>,
+    /// The latest failure.
+    latest: Option<Instant>,
     tries: u32,
 }
 
@@ -31,6 +35,11 @@ impl Patience {
     /// # Errors
     /// [`Fault::Fatal`] when it has failed for too long, [`Fault::Stopped`] when the work is to stop.
     pub async fn wait(&mut self, reason: &str, stop: &CancellationToken) -> Result<(), Fault> {
+        // What held for so long in between did succeed, though nobody said so.
+        if self.latest.is_some_and(|latest| latest.elapsed() >= SUCCESS + LONGEST) {
+            self.restore();
+        }
+        self.latest = Some(Instant::now());
         let since = *self.failing.get_or_insert_with(Instant::now);
         if since.elapsed() >= GIVE_UP_AFTER {
             return Err(Fault::Fatal(format!(

@@ -66,8 +66,26 @@ pub async fn check(
         shrinks: matches!(trial, Trial::Shrinks),
         ceiling: None,
         verifying: false,
+        verified: false,
         most: most(extent.as_ref()),
     })
+}
+
+/// Tries the change out again: on what is left after a pass, or with what the manifest says now.
+///
+/// # Errors
+/// As [`check`].
+pub async fn recheck(
+    context: &Context,
+    step: &Backfill,
+    checkpoints: &Checkpoints,
+    apply: &dyn Apply,
+    scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
+) -> Result<(), Fault> {
+    exists(context, &step.target).await?;
+    accepted(context, step, apply).await?;
+    let trial = try_out(context, step, checkpoints, apply, scratch).await?;
+    judge(context, step, &trial)
 }
 
 /// Most documents of a batch, by what they weigh.
@@ -275,6 +293,8 @@ async fn try_on_copies(
     let scratch = scratch(&name)?;
     let tried = async {
         let doing = format!("insert on {}", context.site.full_name(&target));
+        // An attempt that was killed may have left some.
+        collection.drop().await.map_err(|error| Fault::of(&error, &doing))?;
         collection.insert_many(samples).await.map_err(|error| Fault::of(&error, &doing))?;
         trial(context, step, &target, &*scratch, None, &ids).await
     };
@@ -390,6 +410,12 @@ fn judge(context: &Context, step: &Backfill, trial: &Trial) -> Result<(), Fault>
     }
     if let (Trial::Unknown(reason), true) = (trial, step.idempotent) {
         (context.note)(format!("whether a second application changes nothing could not be tried out: {reason}"));
+    }
+    if let (Trial::Settles, Some(_)) = (trial, &step.hint) {
+        return Err(Fault::Fatal(
+            "a changed document is still selected by the filter, so that an index would find it for ever; let the filter exclude what is done, or leave `hint` out"
+                .to_owned(),
+        ));
     }
     if context.site.has_transactions() {
         return Ok(());

@@ -26,6 +26,8 @@ pub struct Quarantine {
     step: u32,
     /// The database and the collection.
     place: (String, String),
+    /// Makes the server's words safe to be kept.
+    mask: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// How many may be left out.
     most: u64,
     /// The ids of those that are, in the ledger's form; read when the first is added.
@@ -43,6 +45,7 @@ impl Quarantine {
             attempt: context.attempt,
             step,
             place: (database, target.collection.clone()),
+            mask: context.mask.clone(),
             most,
             known: Mutex::new(None),
         }
@@ -82,7 +85,7 @@ impl Quarantine {
             database: database.clone(),
             collection: collection.clone(),
             document: document.clone(),
-            error: reason.to_owned(),
+            error: (self.mask)(reason),
             attempt: self.attempt,
         };
         patiently(stop, async || self.ledger.quarantine(entry.clone()).await.map_err(|error| fault(&error))).await?;

@@ -14,7 +14,7 @@ use super::fault::Fault;
 /// How long to look for a primary before a call counts as failed; it is tried again then.
 const SELECTION: Duration = Duration::from_secs(5);
 /// How long a majority of the servers may take to confirm.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 
 /// What kind of deployment it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

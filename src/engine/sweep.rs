@@ -7,22 +7,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document};
 use tokio::time::{Instant, timeout};
 
 use crate::catalog::{Hint, Target};
-use crate::ledger::RunId;
-use crate::time::short_duration;
 
 use super::apply::Apply;
 use super::checkpoint::{Checkpoints, Plan, RangeRecord, Start, StepRecord, Totals};
 use super::context::Context;
-use super::fault::{Fault, server_error};
+use super::fault::Fault;
 use super::lane::Shared;
+use super::left::Left;
 use super::pass;
-use super::patience::Patience;
 use super::quarantine::Quarantine;
-use super::slice::{Edge, Slice};
 use super::source::{Search, Source};
 use super::walk::Walk;
 
@@ -43,8 +40,8 @@ pub enum Aim {
     NothingLeft,
     /// After one pass up to the `_id` that was the highest when it began: a change that may be made only once is never made twice.
     Once,
-    /// When the end is reached and nothing has come above it.
-    TheEnd,
+    /// When a pass over everything copies nothing any more, or the source is written to all the time.
+    Copied,
 }
 
 /// A step that walks a collection, under way.
@@ -57,6 +54,8 @@ pub struct Sweep<'a> {
     pub filter: &'a Document,
     /// The index to find them by.
     pub hint: Option<&'a Hint>,
+    /// Which step it is, from 0.
+    pub index: u32,
     /// When it is done.
     pub aim: Aim,
     /// Where it stands.
@@ -68,11 +67,17 @@ pub struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Works from where the step stands to its end. `check` looks at it before the first write.
+    /// Works from where the step stands to its end. `check` looks at it before the first write, `recheck` before
+    /// an attempt goes on and before everything is gone over again.
     ///
     /// # Errors
     /// See [`Fault`].
-    pub async fn to_the_end(&self, title: &str, check: impl AsyncFnOnce() -> Result<Plan, Fault>) -> Result<(), Fault> {
+    pub async fn to_the_end(
+        &self,
+        title: &str,
+        check: impl AsyncFnOnce() -> Result<Plan, Fault>,
+        recheck: impl AsyncFn() -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let context = self.context;
         let claim = || self.checkpoints.claim(context.migration.as_str(), title);
         let mut record = context.patiently(claim).await?;
@@ -81,13 +86,16 @@ impl Sweep<'_> {
             context.tally.expect(record.plan.total, record.plan.estimated);
             return Ok(());
         }
+        self.is_where_it_was(&record)?;
         let mut ranges = if record.pass == 0 {
             let plan = check().await?;
             context.say("dividing the work");
             self.next(&mut record, plan, false).await?
         } else {
+            recheck().await?;
             context.patiently(|| self.checkpoints.claim_ranges(record.pass)).await?
         };
+        let (mut passes, mut looks) = (0, 0);
         loop {
             context.tally.base(record.totals, record.plan.verifying);
             context.tally.expect(record.plan.total, record.plan.estimated);
@@ -113,23 +121,47 @@ impl Sweep<'_> {
             }
             let changed = record.totals.modified - before.modified;
             context.say("looking for what is left");
-            match self.what_is_left(&record, changed).await? {
-                Left::Some { verifying } if record.pass < MOST_PASSES => {
-                    // Passes over a trickle of new documents would follow each other too fast to ever see its end.
-                    if record.pass > 2 && begun.elapsed() < TRICKLE {
-                        let _ = timeout(TRICKLE, context.stop.cancelled()).await;
-                    }
-                    let plan = record.plan.clone();
-                    ranges = self.next(&mut record, plan, verifying).await?;
-                }
-                Left::Some { .. } => return Err(self.never_ends().await),
+            let verifying = match self.what_is_left(&mut record, changed, looks).await? {
                 Left::Nothing => {
                     let done = StepRecord { complete: true, ..record.clone() };
                     context.patiently(|| self.checkpoints.plan(&record, &done, &[])).await?;
                     return Ok(());
                 }
+                Left::Tail => false,
+                Left::All => {
+                    // What was tried before the first pass may have been no example.
+                    recheck().await?;
+                    looks += 1;
+                    true
+                }
+            };
+            passes += 1;
+            if passes == MOST_PASSES {
+                return Err(self.never_ends(passes).await);
             }
+            // Passes over a trickle of new documents would follow each other too fast to ever see its end.
+            if passes > 2 && begun.elapsed() < TRICKLE {
+                let _ = timeout(TRICKLE, context.stop.cancelled()).await;
+            }
+            let plan = record.plan.clone();
+            ranges = self.next(&mut record, plan, verifying).await?;
         }
+    }
+
+    /// A run that had come somewhere must find its checkpoints: begun anew, it would do work twice.
+    fn is_where_it_was(&self, record: &StepRecord) -> Result<(), Fault> {
+        let lost = record.pass == 0
+            && self
+                .context
+                .reached
+                .is_some_and(|(step, matched)| step > self.index || step == self.index && matched > 0);
+        if !lost {
+            return Ok(());
+        }
+        Err(Fault::Fatal(format!(
+            "the checkpoints of this run are gone from {}, so that nobody knows what is done; restore them, or cancel the run and launch the migration anew if a repetition does no harm",
+            self.checkpoints.name()
+        )))
     }
 
     /// Plans the pass after `record`'s, and makes `record` say so.
@@ -160,7 +192,7 @@ impl Sweep<'_> {
         Ok(planned)
     }
 
-    fn walk(&self) -> Walk {
+    pub(super) fn walk(&self) -> Walk {
         let site = &self.context.site;
         Walk::new(site.collection(self.target), &site.full_name(self.target))
     }
@@ -190,7 +222,7 @@ impl Sweep<'_> {
     async fn pass(&self, record: &StepRecord, ranges: Vec<RangeRecord>) -> Result<(), Fault> {
         let context = self.context;
         let listed = match context.quarantine_of {
-            Some(other) => Some(self.still_listed(other, &ranges).await?),
+            Some(other) => Some(VecDeque::from(context.patiently(|| self.quarantine.of(other)).await?)),
             None => None,
         };
         let site = &context.site;
@@ -205,6 +237,7 @@ impl Sweep<'_> {
             own: &context.own,
             most: record.plan.most,
             verifying: record.plan.verifying,
+            marks: context.quarantine_of.map(|other| self.checkpoints.marks_of(other)),
         };
         let single = listed.is_some() || self.hint.is_some();
         pass::run(&shared, ranges, context.batch, if single { 1 } else { usize::MAX }, |_| match (&listed, self.hint) {
@@ -218,148 +251,6 @@ impl Sweep<'_> {
         })
         .await
     }
-
-    /// The documents that another run left out, without those that this one has tried already.
-    async fn still_listed(&self, other: RunId, ranges: &[RangeRecord]) -> Result<VecDeque<Bson>, Fault> {
-        let mut ids: VecDeque<Bson> = self.context.patiently(|| self.quarantine.of(other)).await?.into();
-        if let Some(at) = ranges.first().and_then(|range| range.at.as_ref()) {
-            while ids.pop_front().is_some_and(|id| id != *at) {}
-        }
-        Ok(ids)
-    }
-
-    async fn what_is_left(&self, record: &StepRecord, changed: i64) -> Result<Left, Fault> {
-        if self.context.quarantine_of.is_some() {
-            return Ok(Left::Nothing);
-        }
-        let plan = &record.plan;
-        if self.aim == Aim::Once {
-            self.tell_what_came_later(record).await;
-            return Ok(Left::Nothing);
-        }
-        if plan.shrinks && !self.find_one_left().await? {
-            return Ok(Left::Nothing);
-        }
-        if plan.verifying && changed == 0 {
-            if plan.shrinks {
-                let left = self.count_left().await;
-                self.context.warn(format!(
-                    "the filter still selects documents ({left}), but the update changes nothing in them"
-                ));
-            }
-            return Ok(Left::Nothing);
-        }
-        let walk = self.walk();
-        let ends = self.context.patiently(|| walk.ends()).await?;
-        if let (Some(ceiling), Some((_, last)), None) = (&plan.ceiling, &ends, self.hint)
-            && ceiling != last
-            && self.tail_has_work(ceiling, last).await?
-        {
-            return Ok(Left::Some { verifying: false });
-        }
-        if self.aim == Aim::TheEnd {
-            return Ok(Left::Nothing);
-        }
-        // A search by an index finds only what is left, and so a document that is found again and again was never changed.
-        Ok(Left::Some { verifying: true })
-    }
-
-    /// Whether the filter still selects a document that is not left out on purpose.
-    async fn find_one_left(&self) -> Result<bool, Fault> {
-        let left_out = if self.context.tally.totals().quarantined > 0 {
-            self.context.patiently(|| self.quarantine.of(self.context.run)).await?
-        } else {
-            Vec::new()
-        };
-        let mut filter = self.filter.clone();
-        if !left_out.is_empty() {
-            filter = doc! { "$and": [filter, { "_id": { "$nin": left_out } }] };
-        }
-        self.search(filter).await
-    }
-
-    /// Whether there is such a document. It may have to read everything, so it can be stopped: giving up here would not stop it there.
-    async fn search(&self, filter: Document) -> Result<bool, Fault> {
-        let context = self.context;
-        let collection = context.site.collection(self.target);
-        let doing = format!("find on {}", context.site.full_name(self.target));
-        let mut patience = Patience::default();
-        loop {
-            let mut session = context.site.client.start_session().await.map_err(|error| Fault::of(&error, &doing))?;
-            let id = session.id().clone();
-            let found = collection.find_one(filter.clone()).projection(doc! { "_id": 1 });
-            let found = match self.hint {
-                Some(Hint::Name(name)) => found.hint(mongodb::options::Hint::Name(name.clone())),
-                Some(Hint::Keys(keys)) => found.hint(mongodb::options::Hint::Keys(keys.clone())),
-                None => found,
-            };
-            let found = tokio::select! {
-                found = found.session(&mut session) => found,
-                () = context.stop.cancelled() => {
-                    self.checkpoints.end_sessions(vec![id]).await;
-                    return Err(Fault::Stopped);
-                }
-            };
-            match found.map_err(|error| Fault::of(&error, &doing)) {
-                Ok(found) => return Ok(found.is_some()),
-                Err(Fault::Passing(reason) | Fault::TooMuch(reason)) => patience.wait(&reason, &context.stop).await?,
-                Err(fault) => return Err(fault),
-            }
-        }
-    }
-
-    /// Whether documents above what was the highest `_id` are selected by the filter.
-    async fn tail_has_work(&self, ceiling: &Bson, last: &Bson) -> Result<bool, Fault> {
-        match Slice::range(Edge::After(ceiling.clone()), last.clone()) {
-            Some(slice) => self.search(slice.select(self.filter)).await,
-            // Ids of another type; a pass will tell.
-            None => Ok(true),
-        }
-    }
-
-    /// What was inserted since the set of documents was fixed is told, and left as it is.
-    async fn tell_what_came_later(&self, record: &StepRecord) {
-        const WITHIN: Duration = Duration::from_secs(5);
-        let Some(ceiling) = &record.plan.ceiling else { return };
-        let query = Slice::Range { from: Edge::After(ceiling.clone()), through: Bson::MaxKey }.select(self.filter);
-        let collection = self.context.site.collection(self.target);
-        match collection.count_documents(query).max_time(WITHIN).await {
-            Ok(0) => {}
-            Ok(count) => self.context.warn(format!(
-                "{count} documents that the filter selects came after the set was fixed at the start; they are left as they are"
-            )),
-            Err(error) if server_error(&error).is_some() => {
-                self.context.warn("whether documents came after the set was fixed could not be counted in time".to_owned());
-            }
-            Err(_) => {}
-        }
-    }
-
-    async fn never_ends(&self) -> Fault {
-        let left = self.count_left().await;
-        Fault::Fatal(format!(
-            "after {MOST_PASSES} passes documents are still selected ({left}): something keeps writing them as they were before; deploy what writes the new shape, then resume"
-        ))
-    }
-
-    /// How many documents the filter still selects, in words.
-    async fn count_left(&self) -> String {
-        const WITHIN: Duration = Duration::from_secs(10);
-        let collection = self.context.site.collection(self.target);
-        let left = collection.count_documents(self.filter.clone()).max_time(WITHIN).await;
-        left.map_or_else(|_| format!("more than can be counted in {}", short_duration(WITHIN)), |left| left.to_string())
-    }
-}
-
-/// What a pass has left to do.
-enum Left {
-    /// Everything is done, or told.
-    Nothing,
-    /// Another pass is needed: over what came above the highest `_id`, or over everything, to see that nothing changes any more.
-    Some {
-        /// Which.
-        verifying: bool,
-    },
 }
 
 /// The one range of documents that are not walked but found. Its end is only a mark.

@@ -89,6 +89,8 @@ impl Walk {
         };
         let last = self.nth(from, through, skipped).await?.unwrap_or_else(|| through.clone());
         let slice = match Slice::range(from.clone(), last.clone()) {
+            // What may yet be inserted before it is not meant.
+            _ if count == 1 => Slice::List(vec![last.clone()]),
             Some(slice) => slice,
             None => Slice::List(self.list(from, &last).await?),
         };
@@ -118,15 +120,21 @@ impl Walk {
         if from.id() == last {
             return Ok(vec![last.clone()]);
         }
-        let mut found = self
+        let found = self
             .collection
             .find(doc! {})
             .projection(doc! { "_id": 1 })
             .hint(Hint::Keys(doc! { "_id": 1 }))
             .min(doc! { "_id": from.id() })
             .max(doc! { "_id": last })
-            .await
-            .map_err(self.fault())?;
+            .await;
+        let mut found = match found {
+            // What it begins after is no longer below it.
+            Err(error) if server_error(&error).is_some_and(|(code, ..)| code == EMPTY_BOUNDS) => {
+                return Ok(vec![last.clone()]);
+            }
+            found => found.map_err(self.fault())?,
+        };
         let mut ids = Vec::new();
         while found.advance().await.map_err(self.fault())? {
             ids.push(id_of(found.current())?);

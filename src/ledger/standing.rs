@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::catalog::{Checksum, Entry, MigrationId};
 use crate::time::Timestamp;
 
-use super::run::{Run, RunId, Standing};
+use super::run::{Run, RunId, RunState, Standing};
 
 /// What matters of all runs of one migration. [`History::absorb`] may be called in any order and more than once with the same run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,7 +16,7 @@ pub struct History {
     pub latest: Option<Box<Run>>,
     /// The last success, whatever came after it.
     pub applied: Option<Success>,
-    /// Of the runs that were taken in, the last one that has a checkpoint: it has begun to change something.
+    /// Of the runs that were taken in, the last one that may have begun to change something.
     pub begun: Option<RunId>,
 }
 
@@ -41,7 +41,9 @@ impl History {
 
     /// Takes in that a run has begun to change something, if it has.
     pub fn begins(&mut self, run: &Run) {
-        if run.checkpoint.is_some() {
+        // One that was killed had no time to tell of a checkpoint; one that failed has told of everything that it did.
+        let told_all = matches!(run.state, RunState::Failed { .. });
+        if run.checkpoint.is_some() || run.started_at.is_some() && !told_all {
             self.begun = self.begun.max(Some(run.id));
         }
     }

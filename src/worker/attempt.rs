@@ -35,7 +35,7 @@ use super::pump::{Pump, PumpParts};
 use super::remaining::{Countdown, Counter};
 use super::report::{Reported, report};
 use super::signals::Signals;
-use super::steps::Engine;
+use super::steps::{Engine, Surroundings};
 use super::supervise::{self, End, Limits};
 use super::warnings::{Subject, Warnings};
 use super::{CLAIM_WITHIN, WorkerError};
@@ -228,8 +228,9 @@ impl<'a> Attempt<'a> {
                 Started::Program(program, output)
             }
             Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, pump, warnings, .. } = self;
-                Started::Steps(Engine::start(config, ledger, run, steps, variables.clone(), pump, warnings)?)
+                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
+                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
+                Started::Steps(Engine::start(&surroundings, steps, variables.clone())?)
             }
         };
         Ok((migration, started))
@@ -337,7 +338,16 @@ impl<'a> Attempt<'a> {
         let archiving = self.archive.follow(&settled);
         let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
         let (end, (), (), ()) = tokio::join!(working, beating, archiving, guarding);
-        Course::Stepped(end)
+        Course::Stepped(self.masked(end))
+    }
+
+    /// What the ledger is told of why a step failed holds no secret: it may quote what a transform printed.
+    fn masked(&self, end: End<Option<engine::End>>) -> End<Option<engine::End>> {
+        let exit = end.exit.map(|exit| match exit {
+            engine::End::Failed { title, message } => engine::End::Failed { title, message: self.masks.text(&message) },
+            exit => exit,
+        });
+        End { exit, ..end }
     }
 
     fn countdown(&self, migration: &Migration) -> Option<Countdown> {

@@ -1,5 +1,7 @@
 //! Native steps as the work of an attempt.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,12 +12,30 @@ use crate::config::Config;
 use crate::engine::tally::Report;
 use crate::engine::throttle::Throttle;
 use crate::engine::{self, End, Job};
-use crate::ledger::{Checkpoint, LedgerWriter, Run};
+use crate::ledger::{Checkpoint, LedgerWriter, Progress, Run};
+use crate::logs::sanitise;
 
 use super::heart::Pulse;
+use super::mask::Masks;
 use super::pump::{Pump, Said};
 use super::supervise::Work;
 use super::warnings::Warnings;
+
+/// What steps are executed with.
+pub struct Surroundings<'a> {
+    /// Of the worker.
+    pub config: &'a Config,
+    /// Where the run is recorded.
+    pub ledger: &'a Arc<dyn LedgerWriter>,
+    /// The run.
+    pub run: &'a Run,
+    /// What is not shown.
+    pub masks: &'a Arc<Masks>,
+    /// Where everything is logged.
+    pub pump: &'a Pump,
+    /// What the operator should know.
+    pub warnings: &'a Warnings,
+}
 
 /// Steps under way.
 pub struct Engine {
@@ -32,19 +52,18 @@ impl Engine {
     /// # Errors
     /// A sentence on why they cannot be executed.
     pub fn start(
-        config: &Config,
-        ledger: &Arc<dyn LedgerWriter>,
-        run: &Run,
+        surroundings: &Surroundings<'_>,
         steps: &Arc<Steps>,
-        environment: std::collections::BTreeMap<std::ffi::OsString, std::ffi::OsString>,
-        pump: &Pump,
-        warnings: &Warnings,
+        environment: BTreeMap<OsString, OsString>,
     ) -> Result<Self, String> {
+        let Surroundings { config, ledger, run, masks, pump, warnings } = *surroundings;
         let database = config.database.clone().ok_or("its steps need MongoDB, and MONGODB_URI is not set")?;
         let stop = CancellationToken::new();
         let throttle = Throttle::new(run.speed().map_or(steps.speed, |change| change.over(steps.speed)));
         let (scribe, speaker, warnings) = (pump.scribe(), pump.speaker(), warnings.clone());
         let listener = scribe.clone();
+        let (of_warnings, of_reports, of_texts) = (masks.clone(), masks.clone(), masks.clone());
+        let reached = run.progress.engine.as_ref().map(|engine| (engine.step, engine.matched));
         let job = Job {
             database,
             steps: steps.clone(),
@@ -52,13 +71,15 @@ impl Engine {
             migration: run.migration.clone(),
             attempt: run.attempt,
             quarantine_of: run.launch.quarantine_of,
+            reached,
+            mask: Arc::new(move |text| of_texts.text(text)),
             ledger: ledger.clone(),
             throttle: throttle.clone(),
             stop: stop.clone(),
             note: Arc::new(move |text| scribe.note(text)),
-            warn: Arc::new(move |text| warnings.found(text)),
+            warn: Arc::new(move |text| warnings.found(of_warnings.text(&text))),
             publish: Arc::new(move |report| {
-                speaker.send_replace(said(report));
+                speaker.send_replace(said(report, &of_reports));
             }),
             environment,
             stderr: Arc::new(move |stderr| listener.overhear(stderr)),
@@ -73,12 +94,15 @@ impl Engine {
     }
 }
 
-fn said(report: Report) -> Said {
+fn said(report: Report, masks: &Masks) -> Said {
     let Report { done, total, message, checkpoint, progress } = report;
     Said {
         done,
         total,
-        message,
+        message: message.map(|message| {
+            let text = masks.text(&sanitise::plain(message.as_bytes()));
+            text.chars().take(Progress::MAX_MESSAGE).collect()
+        }),
         checkpoint: checkpoint.and_then(|text| Checkpoint::new(text).ok()),
         engine: Some(Box::new(progress)),
     }

@@ -6,6 +6,7 @@ use bson::oid::ObjectId;
 use bson::{Binary, Bson, DateTime, Document, Timestamp, doc, spec::BinarySubtype};
 use stopover::catalog::{Backfill, Change, Hint, Holds, Speed, Step, Target};
 use stopover::engine::End;
+use stopover::engine::tally::Report;
 use stopover::ledger::RunId;
 use tokio::time::timeout;
 
@@ -132,7 +133,7 @@ async fn documents_that_the_update_cannot_help_are_told() {
     let copy = Change::Pipeline(vec![doc! { "$set": { "to": "$from" } }]);
     let step = backfill(doc! { "to": { "$exists": false } }, copy);
     assert_eq!(rig.execute(1, vec![Step::Backfill(step)]).await, End::Done);
-    assert!(rig.warned("the filter still selects documents (7)"), "{:?}", rig.warnings);
+    assert!(rig.warned("items (7), but the update changes nothing in them"), "{:?}", rig.warnings);
 }
 
 #[tokio::test]
@@ -305,4 +306,68 @@ async fn a_transaction_that_a_dead_attempt_left_open_is_ended_by_the_next() {
     let next = timeout(PATIENCE / 2, rig.execute(2, vec![Step::Backfill(once)])).await;
     assert_eq!(next.expect("no transaction is waited for until the server forgets it"), End::Done);
     assert_eq!(rig.count(doc! { "touched": 1 }).await, 40_000);
+}
+
+#[tokio::test]
+async fn what_was_left_out_is_tried_again_once_however_often_that_is_asked_for() {
+    let rig = Rig::new().await;
+    with_a_validator(&rig).await;
+    rig.fill(300, |id| doc! { "double": if id == 7 { 25 } else { 100 } }).await;
+    let change = operators(doc! { "$inc": { "double": 1 } });
+    let once = Backfill { idempotent: false, max_quarantined: 1, ..backfill(doc! {}, change) };
+    assert_eq!(rig.execute(1, vec![Step::Backfill(once.clone())]).await, End::Done);
+    assert_eq!((rig.count(doc! { "double": 101 }).await, rig.report().progress.quarantined), (299, 1));
+    rig.items().update_one(doc! { "_id": 7 }, doc! { "$set": { "double": 50 } }).await.unwrap();
+    let first = rig.run;
+    for _ in 0..2 {
+        let again = Rig { run: RunId::generate(), quarantine_of: Some(first), ..rig.again() };
+        assert_eq!(again.execute(1, vec![Step::Backfill(once.clone())]).await, End::Done);
+    }
+    assert_eq!(rig.count(doc! { "_id": 7, "double": 51 }).await, 1, "it was incremented once");
+    assert_eq!(rig.count(doc! { "double": 101 }).await, 299, "no other was touched");
+}
+
+#[tokio::test]
+async fn a_run_whose_checkpoints_are_gone_does_not_begin_anew() {
+    let rig = Rig::new().await;
+    rig.fill(2_000, |id| doc! { "n": id }).await;
+    let once = Backfill { idempotent: false, ..backfill(doc! {}, operators(doc! { "$inc": { "touched": 1 } })) };
+    assert_eq!(rig.execute(1, vec![Step::Backfill(once.clone())]).await, End::Done);
+    rig.database.collection::<Document>("stopover_checkpoints").drop().await.unwrap();
+    let again = Rig { reached: Some((0, 2_000)), ..rig.again() };
+    let message = failure(again.execute(2, vec![Step::Backfill(once)]).await);
+    assert!(message.contains("the checkpoints of this run are gone from"), "{message}");
+    assert_eq!(rig.count(doc! { "touched": 1 }).await, 2_000);
+}
+
+#[tokio::test]
+async fn a_change_that_repeats_for_some_documents_only_is_found_before_they_are_met_again() {
+    let rig = Rig::new().await;
+    // The first documents leave the filter, the others do not.
+    rig.fill(500, |id| doc! { "n": if id < 50 { 1 } else { 5 } }).await;
+    let step = backfill(doc! { "n": { "$ne": 2 } }, operators(doc! { "$inc": { "n": 1 } }));
+    let message = failure(rig.execute(1, vec![Step::Backfill(step)]).await);
+    assert!(message.contains("a second application would change documents again"), "{message}");
+    assert_eq!(
+        (rig.count(doc! { "n": 2 }).await, rig.count(doc! { "n": 6 }).await),
+        (50, 450),
+        "none was changed twice"
+    );
+}
+
+#[tokio::test]
+async fn documents_that_arrive_while_everything_is_looked_at_again_are_migrated_too() {
+    let rig = Rig::new().await;
+    rig.fill(30_000, |id| doc! { "n": id }).await;
+    let settle = backfill(doc! {}, operators(doc! { "$set": { "flag": true } }));
+    let running = rig.execute_as(1, vec![Step::Backfill(settle)], Duration::from_millis(5), Holds::NONE);
+    let inserting = async {
+        let again =
+            |report: &Report| report.message.as_deref().is_some_and(|message| message.contains("over everything"));
+        rig.reports.subscribe().wait_for(again).await.unwrap();
+        rig.items().insert_many((0..100).map(|n| doc! { "_id": 50_000 + n, "n": n })).await.unwrap();
+    };
+    let (end, ()) = tokio::join!(running, inserting);
+    assert_eq!(end, End::Done);
+    assert_eq!(rig.count(doc! { "flag": true }).await, 30_100);
 }
