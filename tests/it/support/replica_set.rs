@@ -1,5 +1,6 @@
 //! Three MongoDB servers of a test's own that replicate to each other: they can be killed, held still and brought back one by one.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -183,8 +184,10 @@ impl Drop for Node {
     }
 }
 
+/// A port that the system gives to no connection by itself, so that a killed node finds it free when it comes back.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let any = || 15_000 + u16::try_from(RandomState::new().hash_one(0) % 17_000).unwrap_or(0);
+    std::iter::repeat_with(any).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("there are many")
 }
 
 fn serve(directory: &TempDir, port: u16) -> Child {

@@ -6,15 +6,17 @@ use crate::support::mongo::Database as Server;
 use crate::support::replica_set::ReplicaSet;
 
 const NAME: &str = "20270103_adds";
-const DOCUMENTS: i32 = 100_000;
+const DOCUMENTS: i32 = 120_000;
 /// How often the primary steps down, and how often it is killed.
 const TIMES: usize = 3;
-/// So slow at first that it cannot end before all that happens to it.
-const SPEED: &str = "workers: 2, batch: 20ms, pace: 20%";
+/// Small batches, so that one is nearly always under way, and it does not end before all that happens to it.
+const BUSY: &str = "workers: 2, batch: 1ms, pace: 30%";
+/// The same where nothing happens to the data.
+const SLOW: &str = "workers: 2, batch: 5ms, pace: 3%";
 
 /// A pod with a lease that outlasts an election.
-fn pod(uri: String) -> Scene {
-    Scene::new().variable("MONGODB_URI", uri).manifest(NAME, &once(NAME, SPEED))
+fn pod(uri: String, speed: &str) -> Scene {
+    Scene::new().variable("MONGODB_URI", uri).manifest(NAME, &once(NAME, speed))
 }
 
 /// Has the primary step down and die in turns while the migration runs, and lets it then run to its end.
@@ -54,7 +56,7 @@ fn answer(scene: &Scene) -> Option<Value> {
 #[tokio::test]
 async fn a_backfill_outlasts_failovers_and_changes_every_document_once() {
     let mut set = ReplicaSet::start().await;
-    let scene = pod(set.uri());
+    let scene = pod(set.uri(), BUSY);
     let file = format!("sqlite:{}", scene.state().join("ledger.db").display());
     let scene = scene.variable("STOPOVER_LEDGER", file);
     let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
@@ -68,7 +70,7 @@ async fn a_backfill_outlasts_failovers_and_changes_every_document_once() {
 #[tokio::test]
 async fn a_backfill_outlasts_failovers_with_its_ledger_beside_the_data() {
     let mut set = ReplicaSet::start().await;
-    let scene = pod(set.uri());
+    let scene = pod(set.uri(), BUSY);
     let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
     fill(&database, NAME, DOCUMENTS).await;
     let run = through_failovers(&scene, &mut set).await;
@@ -81,7 +83,7 @@ async fn a_backfill_outlasts_failovers_with_its_ledger_beside_the_data() {
 async fn failovers_of_the_ledger_alone_hold_nothing_up() {
     let mut set = ReplicaSet::start().await;
     let server = Server::new();
-    let scene = pod(server.uri()).variable("STOPOVER_LEDGER", set.uri());
+    let scene = pod(server.uri(), SLOW).variable("STOPOVER_LEDGER", set.uri());
     let database = server.open().await;
     fill(&database, NAME, DOCUMENTS).await;
     let run = through_failovers(&scene, &mut set).await;

@@ -31,8 +31,8 @@ async fn what_was_locked_while_a_step_was_tried_out_or_planned_does_not_hold_up_
     let database = earlier.database(None);
     let record = doc! { "_id": format!("{}/0", rig.run) };
     for (collection, which) in [("stopover_checkpoints", record), (ITEMS, doc! { "_id": 0 })] {
-        let documents = database.collection::<Document>(collection);
-        let write = documents.update_one(which, doc! { "$set": { "locked": true } });
+        let collection = database.collection::<Document>(collection);
+        let write = collection.update_one(which, doc! { "$set": { "locked": true } });
         assert_eq!(write.session(&mut open).await.unwrap().matched_count, 1);
     }
 
