@@ -33,7 +33,7 @@ pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
 pub use problem::{Position, Problem};
 pub use project::{Project, Settings};
 pub use steps::{
-    Backfill, Change, Copy, CreateIndexes, DatabaseCommand, DropIndexes, Hint, Holds, Speed, Step, Steps, Target,
+    Backfill, Change, Copy, CreateIndexes, DatabaseCommand, DropIndexes, Fact, Hint, Holds, Speed, Step, Steps, Target,
 };
 
 /// The name of a migration: the stem of its file, e.g. `20261104_add_sender_to_transactions`. Ids sort in the order of work.

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use color_eyre::Result;
 use serde::Serialize;
 
-use crate::catalog::{Entry, Migration, MigrationId, ParamKind, Work};
+use crate::catalog::{Entry, Fact, Migration, MigrationId, ParamKind, Work};
 use crate::ledger::{EngineProgress, Event, History, MigrationState, Run, RunQuery, Seen, SpeedChange};
 use crate::time::Timestamp;
 
@@ -108,10 +108,17 @@ fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Re
     match &migration.work {
         Work::Executable(template) => line("command", &shell_words(&template.argv))?,
         Work::Steps(steps) => {
-            for (index, title) in steps.titles().iter().enumerate() {
-                line(if index == 0 { "steps" } else { "" }, &format!("{}. {title}", index + 1))?;
+            for (index, step) in steps.steps.iter().enumerate() {
+                line(if index == 0 { "steps" } else { "" }, &format!("{}. {}", index + 1, step.title()))?;
+                for Fact { name, value } in step.facts() {
+                    for (index, part) in few_lines(&value).iter().enumerate() {
+                        line("", &format!("   {:<15}{part}", if index == 0 { name } else { "" }))?;
+                    }
+                }
             }
-            line("speed", &format!("{} at {}%", workers(steps.speed.workers), steps.speed.pace))?;
+            let speed = format!("{} at {} % pace", workers(steps.speed.workers), steps.speed.pace);
+            line("speed", &format!("{speed}, batches of {}", crate::time::short_duration(steps.batch)))?;
+            line("hold", &steps.holds.to_string())?;
         }
     }
     line("requires", &requires.join(", "))?;
@@ -133,6 +140,18 @@ fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Re
         line("param", &format!("{} ({kind}{default}{secret}) {}", param.name, param.description))?;
     }
     Ok(())
+}
+
+/// A long value in lines of a bearable length, and not too many of them.
+fn few_lines(value: &str) -> Vec<String> {
+    const WIDTH: usize = 100;
+    const MOST: usize = 4;
+    let characters: Vec<char> = value.chars().collect();
+    let mut lines: Vec<String> = characters.chunks(WIDTH).take(MOST).map(|line| line.iter().collect()).collect();
+    if let Some(last) = lines.last_mut().filter(|_| characters.len() > WIDTH * MOST) {
+        last.push('…');
+    }
+    lines
 }
 
 fn workers(number: u8) -> String {
@@ -203,7 +222,7 @@ fn describe_engine(text: &mut String, run: &Run, engine: &EngineProgress) -> Res
     if run.is_open() {
         writeln!(text, "  speed        {}, batches of {}", SpeedChange::from(engine.speed), engine.batch)?;
         if let Some(hold) = &engine.hold {
-            writeln!(text, "  holding      {hold}")?;
+            writeln!(text, "  pace         {hold}")?;
         }
     }
     if *quarantined > 0 {

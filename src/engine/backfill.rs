@@ -25,23 +25,19 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Backfill) ->
     };
     let of = |collection: &str| applier(context, step, collection, transform.as_ref());
     let apply = of(&step.target.collection)?;
+    let database = step.target.database.as_deref();
+    let checkpoints = Checkpoints::new(&context.site, database, context.run, index, context.attempt);
     let sweep = Sweep {
         context,
         target: &step.target,
         filter: &step.filter,
         hint: step.hint.as_ref(),
         aim: if step.idempotent { Aim::NothingLeft } else { Aim::Once },
-        checkpoints: &Checkpoints::new(
-            &context.site,
-            step.target.database.as_deref(),
-            context.run,
-            index,
-            context.attempt,
-        ),
+        checkpoints: &checkpoints,
         apply: &*apply,
         quarantine: &Quarantine::new(context, index, &step.target, step.max_quarantined),
     };
-    sweep.to_the_end(title, async || preflight::check(context, step, &*apply, of).await).await
+    sweep.to_the_end(title, async || preflight::check(context, step, &checkpoints, &*apply, of).await).await
 }
 
 /// What applies the step's change to a collection of its database.

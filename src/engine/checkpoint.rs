@@ -72,6 +72,9 @@ pub struct StepRecord {
     /// What was found out before the first pass.
     #[serde(default)]
     pub plan: Plan,
+    /// What the step does: a step of another manifest must not go on from here.
+    #[serde(default)]
+    pub title: String,
 }
 
 /// What was found out about a step before its first write; it holds for all attempts.
@@ -118,6 +121,12 @@ pub struct RangeRecord {
     /// The session of the worker that is at it: the next attempt ends it, with any transaction it left open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Document>,
+}
+
+/// What a step's record says of the session that its holder has transactions in, see [`Checkpoints::session`].
+#[derive(Deserialize)]
+struct Open {
+    session: Document,
 }
 
 /// Where a range begins.
@@ -170,21 +179,26 @@ impl Checkpoints {
         Fault::Fenced(format!("attempt {} no longer holds the checkpoints of the run in {}", self.epoch, self.name))
     }
 
-    /// Takes the step for this epoch and says how it stands.
+    /// Takes the step for this epoch and says how it stands. What an earlier attempt left open is ended first, see [`Checkpoints::session`].
     ///
     /// # Errors
     /// [`Fault::Fenced`] when a later attempt has it.
     pub async fn claim(&self, migration: &str, title: &str) -> Result<StepRecord, Fault> {
+        let older = doc! { "_id": &self.step, "epoch": { "$lt": i64::from(self.epoch) } };
+        let left = self.collection.find_one(older).await.map_err(self.fault("find"))?;
+        let left: Option<Open> = left.and_then(|record| bson::deserialize_from_slice(record.as_bytes()).ok());
+        self.end_sessions(left.map(|left| left.session).into_iter().collect()).await;
         let new = StepRecord {
             epoch: self.epoch,
             pass: 0,
             complete: false,
             totals: Totals::default(),
             plan: Plan::default(),
+            title: title.to_owned(),
         };
         let mut new = bson::serialize_to_document(&new).map_err(|error| unreadable(&error))?;
         new.remove("epoch");
-        new.extend(doc! { "migration": migration, "title": title });
+        new.insert("migration", migration);
         let update = doc! { "$max": { "epoch": i64::from(self.epoch) }, "$setOnInsert": new, "$currentDate": { "updatedAt": true } };
         let attempt = || {
             self.collection
@@ -197,9 +211,29 @@ impl Checkpoints {
             Err(error) if server_error(&error).is_some_and(|(code, ..)| code == 11_000) => attempt().await,
             other => other,
         };
-        let record = record.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
-        let record: StepRecord = bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))?;
-        if record.epoch > self.epoch { Err(self.fenced()) } else { Ok(record) }
+        let record = record.map_err(self.fault("find, insert and update"))?.ok_or_else(|| self.fenced())?;
+        let mut record: StepRecord =
+            bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))?;
+        if record.epoch > self.epoch {
+            return Err(self.fenced());
+        }
+        if record.pass == 0 && !record.complete {
+            // Nothing was done yet: a mistake in it may be mended.
+            title.clone_into(&mut record.title);
+        } else if record.title != title {
+            return Err(Fault::Fatal(format!(
+                "when this run began, the step was `{}`; steps that were added, removed or moved cannot go on from its checkpoints: cancel the run, and launch the migration anew",
+                record.title
+            )));
+        }
+        Ok(record)
+    }
+
+    async fn step(&self) -> Result<Option<StepRecord>, Fault> {
+        let found = self.collection.find_one(doc! { "_id": &self.step }).await.map_err(self.fault("find"))?;
+        found
+            .map(|record| bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error)))
+            .transpose()
     }
 
     /// Takes the ranges of a pass for this epoch. What an earlier attempt left open is ended first, for it would keep its documents locked
@@ -221,6 +255,21 @@ impl Checkpoints {
         self.collection.update_many(older, raise).await.map_err(self.fault("update"))?;
         let ranges = self.ranges(pass).await?;
         if ranges.iter().any(|range| range.epoch != self.epoch) { Err(self.fenced()) } else { Ok(ranges) }
+    }
+
+    /// A session for a transaction that is not a lane's, where there are any. The step notes it, so that the next attempt can end it: if this
+    /// worker dies, what it locked would stay locked until the server forgets the transaction, which takes a minute.
+    ///
+    /// # Errors
+    /// [`Fault::Fenced`] when a later attempt has the step.
+    pub async fn session(&self) -> Result<Option<ClientSession>, Fault> {
+        let Some(session) = self.site.session().await? else { return Ok(None) };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch) };
+        let noted = self.collection.update_one(held, doc! { "$set": { "session": session.id() } }).await;
+        if noted.map_err(self.fault("update"))?.matched_count == 0 {
+            return Err(self.fenced());
+        }
+        Ok(Some(session))
     }
 
     /// Ends sessions of this user, with the transactions that are open in them. It is only a favour: they end by themselves after a minute.
@@ -273,19 +322,35 @@ impl Checkpoints {
                 session: None,
             })
             .collect();
-        let mut session = self.site.session().await?;
-        if let Some(session) = &mut session {
-            session.start_transaction().await.map_err(self.fault("update"))?;
+        match self.store_plan(before, next, &records).await {
+            // Stored by a try of which only the answer was lost.
+            Err(Fault::Fenced(reason)) => match self.step().await? {
+                Some(found) if (found.epoch, found.pass, found.complete) == (self.epoch, next.pass, next.complete) => {
+                    Ok(records)
+                }
+                _ => Err(Fault::Fenced(reason)),
+            },
+            stored => stored.map(|()| records),
         }
-        let written = self.write_plan(session.as_mut(), before, next, &records).await;
-        match (written, session) {
-            (Ok(()), Some(mut session)) => commit(&mut session, &self.name).await.map(|()| records),
-            (Err(fault), Some(mut session)) => {
+    }
+
+    async fn store_plan(&self, before: &StepRecord, next: &StepRecord, records: &[RangeRecord]) -> Result<(), Fault> {
+        let Some(mut session) = self.session().await? else {
+            return self.write_plan(None, before, next, records).await;
+        };
+        session.start_transaction().await.map_err(self.fault("update"))?;
+        let planned = match self.write_plan(Some(&mut session), before, next, records).await {
+            Ok(()) => commit(&mut session, &self.name).await,
+            Err(fault) => {
                 let _ = session.abort_transaction().await;
                 Err(fault)
             }
-            (result, None) => result.map(|()| records),
+        };
+        if planned.is_err() {
+            // Whatever became of the abort or the commit: nothing of it is in the way of the next try.
+            self.end_sessions(vec![session.id().clone()]).await;
         }
+        planned
     }
 
     async fn write_plan(
@@ -295,14 +360,14 @@ impl Checkpoints {
         next: &StepRecord,
         records: &[RangeRecord],
     ) -> Result<(), Fault> {
-        let fault = self.fault("update");
+        let (fault, unremoved) = (self.fault("insert and update"), self.fault("remove"));
         // What a crash left of this pass, where there are no transactions.
         let stale = self.collection.delete_many(doc! { "_id": self.ids_of(next.pass) });
         match session.as_deref_mut() {
             Some(session) => stale.session(session).await,
             None => stale.await,
         }
-        .map_err(&fault)?;
+        .map_err(&unremoved)?;
         if !records.is_empty() {
             let documents = records
                 .iter()
@@ -316,7 +381,10 @@ impl Checkpoints {
             }
             .map_err(&fault)?;
         }
-        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "pass": i64::from(before.pass), "complete": false };
+        // Either as it was, or as it is to be: then an earlier try was committed, and only the answer was lost.
+        let as_it_was = doc! { "pass": i64::from(before.pass), "complete": false };
+        let as_it_will_be = doc! { "pass": i64::from(next.pass), "complete": next.complete };
+        let held = doc! { "_id": &self.step, "epoch": i64::from(self.epoch), "$or": [as_it_was, as_it_will_be] };
         let fields = bson::serialize_to_document(next).map_err(|error| unreadable(&error))?;
         let update = self.collection.update_one(held, doc! { "$set": fields, "$currentDate": { "updatedAt": true } });
         let updated = match session.as_deref_mut() {
@@ -333,7 +401,7 @@ impl Checkpoints {
                 Some(session) => done.session(session).await,
                 None => done.await,
             }
-            .map_err(&fault)?;
+            .map_err(&unremoved)?;
         }
         Ok(())
     }
@@ -347,7 +415,7 @@ impl Checkpoints {
             .map_or_else(|| doc! { "$unset": { "session": 1 } }, |session| doc! { "$set": { "session": session } });
         let held = doc! { "_id": range, "epoch": i64::from(self.epoch) };
         let record = self.collection.find_one_and_update(held, set).return_document(ReturnDocument::After);
-        let record = record.await.map_err(self.fault("update"))?.ok_or_else(|| self.fenced())?;
+        let record = record.await.map_err(self.fault("find and update"))?.ok_or_else(|| self.fenced())?;
         bson::deserialize_from_slice(record.as_bytes()).map_err(|error| unreadable(&error))
     }
 

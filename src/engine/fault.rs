@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
+use mongodb::error::{Error, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
 
 /// Codes of the server, see its `error_codes.yml`.
 mod code {
@@ -11,16 +11,18 @@ mod code {
     pub(super) const MAX_TIME_EXPIRED: i32 = 50;
     pub(super) const WRITE_CONFLICT: i32 = 112;
     pub(super) const LIFETIME_EXCEEDED: i32 = 290;
-    pub(super) const TOO_LARGE_FOR_CACHE: i32 = 365;
+    pub(super) const TEMPORARILY_UNAVAILABLE: i32 = 365;
+    pub(super) const TOO_LARGE_FOR_CACHE: i32 = 388;
     pub(super) const RETRY_CHANGE: i32 = 26_555;
     /// Of a server that changes its role, shuts down, or forgot a session, a cursor or a snapshot: the same call may succeed elsewhere or
     /// a moment later.
-    pub(super) const PASSING: [i32; 33] = [
-        6, 7, 24, 43, 46, 64, 79, 89, 91, 117, 136, 175, 189, 202, 225, 237, 239, 244, 246, 251, 256, 262, 263, 317,
-        358, 384, 9001, 10_107, 11_600, 11_602, 13_388, 13_435, 13_436,
+    pub(super) const PASSING: [i32; 32] = [
+        6, 7, 24, 43, 46, 64, 79, 89, 91, 117, 136, 175, 189, 202, 225, 237, 239, 244, 246, 251, 256, 262, 317, 358,
+        384, 9001, 10_107, 11_600, 11_602, 13_388, 13_435, 13_436,
     ];
-    /// Of a mistake in the step itself, which no other batch would survive: unknown operators, malformed pipelines, missing indexes, views.
-    pub(super) const OF_THE_STEP: [i32; 12] = [9, 26, 59, 72, 73, 166, 167, 168, 40_324, 40_415, 16_436, 17_276];
+    /// Of a mistake in the step itself, which no other batch would survive: unknown operators, malformed pipelines, missing indexes, views,
+    /// capped collections within a transaction.
+    pub(super) const OF_THE_STEP: [i32; 13] = [9, 26, 59, 72, 73, 166, 167, 168, 263, 40_324, 40_415, 16_436, 17_276];
 }
 
 /// Why a call to the database failed.
@@ -67,7 +69,9 @@ impl Fault {
             ErrorKind::InvalidTlsConfig { .. } | ErrorKind::DnsResolve { .. } | ErrorKind::InvalidArgument { .. } => {
                 Self::Fatal(format!("MONGODB_URI cannot be used for {doing}; `stopover doctor` says why"))
             }
-            _ if label(TRANSIENT_TRANSACTION_ERROR) => Self::Passing("the transaction was aborted".to_owned()),
+            _ if label(TRANSIENT_TRANSACTION_ERROR) || label(RETRYABLE_WRITE_ERROR) => {
+                Self::Passing("the database could not finish a call".to_owned())
+            }
             _ => Self::Fatal(format!("{doing}: the database's driver reports an error that it gives no code for")),
         }
     }
@@ -82,7 +86,10 @@ impl Fault {
             code::AUTHENTICATION_FAILED => Self::Fatal(
                 "the database refuses the user name or password of MONGODB_URI; check both, and authSource".to_owned(),
             ),
-            code::MAX_TIME_EXPIRED | code::LIFETIME_EXCEEDED | code::TOO_LARGE_FOR_CACHE => {
+            code::MAX_TIME_EXPIRED
+            | code::LIFETIME_EXCEEDED
+            | code::TEMPORARILY_UNAVAILABLE
+            | code::TOO_LARGE_FOR_CACHE => {
                 Self::TooMuch(format!("{doing} took too long or too much memory at once ({name})"))
             }
             code::WRITE_CONFLICT | code::RETRY_CHANGE => {

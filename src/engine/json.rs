@@ -77,7 +77,15 @@ fn put(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 fn text(text: &str, line: &mut Vec<u8>) {
-    serde_json::to_writer(line, text).expect("a string is JSON, and memory takes everything");
+    let start = line.len();
+    serde_json::to_writer(&mut *line, text).expect("a string is JSON, and memory takes everything");
+    // JSON lets the separators of Unicode stand as they are, and Node's `readline` takes them for the end of the line. Both begin with this byte.
+    if text.as_bytes().contains(&0xE2) {
+        let written = String::from_utf8_lossy(&line[start..]);
+        let escaped = written.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+        line.truncate(start);
+        line.extend_from_slice(escaped.as_bytes());
+    }
 }
 
 fn time(millis: i64, line: &mut Vec<u8>) {
@@ -193,9 +201,18 @@ mod tests {
         #[test]
         fn what_is_written_reads_back_as_it_was(document in any_document_of(any_value())) {
             let line = line_of(&document);
-            prop_assert!(!line.contains('\n'));
+            let separates = |character| ['\n', '\r', '\u{2028}', '\u{2029}'].contains(&character);
+            prop_assert!(!line.contains(separates), "it is one line");
             prop_assert_eq!(read(line.as_bytes()), Ok(narrowed(Bson::Document(document))));
         }
+    }
+
+    #[test]
+    fn what_some_programs_take_for_the_end_of_a_line_is_escaped() {
+        let text = "a\u{2028}b\u{2029}c\rd\ne\u{20ac}";
+        let line = line_of(&doc! { "text": text });
+        assert_eq!(line, r#"{"text":"a\u2028b\u2029c\rd\ne€"}"#);
+        assert_eq!(read(line.as_bytes()), Ok(Bson::Document(doc! { "text": text })));
     }
 
     #[test]

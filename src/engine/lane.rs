@@ -42,6 +42,8 @@ pub struct Shared<'a> {
     pub own: &'a OwnLoad,
     /// Most documents of a batch.
     pub most: u32,
+    /// See [`Plan::verifying`](super::checkpoint::Plan::verifying).
+    pub verifying: bool,
 }
 
 /// How a lane left its range.
@@ -81,11 +83,9 @@ impl<'a> Lane<'a> {
         let mut ahead = None;
         while !lane.range.complete {
             if superfluous() {
-                lane.leave().await;
                 return Ok(Left::Unfinished);
             }
             if !shared.throttle.wait_turn(shared.stop).await {
-                lane.leave().await;
                 return Err(Fault::Stopped);
             }
             ahead = lane.step(&mut source, ahead.take()).await?;
@@ -141,7 +141,9 @@ impl<'a> Lane<'a> {
         let reason = match (fault, cut) {
             (Fault::Poison(reason), Some(cut)) if cut.count == 1 => {
                 self.leave_out(cut, &reason).await?;
-                source.done(cut);
+                if self.range.at.as_ref() == Some(&cut.last) {
+                    source.done(cut);
+                }
                 return Ok(());
             }
             (Fault::Poison(_), Some(cut)) => {
@@ -188,7 +190,7 @@ impl<'a> Lane<'a> {
                     return Ok(());
                 }
                 Err(Fault::Passing(reason) | Fault::TooMuch(reason) | Fault::Poison(reason)) => {
-                    self.again(&reason).await?
+                    self.again(&reason).await?;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -203,11 +205,12 @@ impl<'a> Lane<'a> {
 
     /// Leaves a document out.
     async fn leave_out(&mut self, cut: &Cut, reason: &str) -> Result<(), Fault> {
-        let already = self.shared.tally.totals().quarantined;
-        self.shared.quarantine.add(&cut.last, reason, already, self.shared.stop).await?;
+        let new = self.shared.quarantine.add(&cut.last, reason, self.shared.stop).await?;
+        // Whoever goes over everything again meets those that are left out already.
+        let counted = new || !self.shared.verifying;
         // The transaction that failed is not in the way.
         self.take().await?;
-        self.advance(&cut.last, Totals { quarantined: 1, ..Totals::default() }).await
+        self.advance(&cut.last, Totals { quarantined: counted.into(), ..Totals::default() }).await
     }
 
     async fn advance(&mut self, at: &Bson, done: Totals) -> Result<(), Fault> {
@@ -227,11 +230,6 @@ impl<'a> Lane<'a> {
                 self.take().await
             }
         }
-    }
-
-    /// Nothing is open in the session any more; whoever comes next need not end it.
-    async fn leave(&mut self) {
-        self.session = None;
     }
 }
 

@@ -121,6 +121,12 @@ pub async fn execute(job: Job) -> End {
         Ok(site) => site,
         Err(fault) => return end(fault, titles.first()),
     };
+    if let Some(step) =
+        steps.steps.iter().position(|step| !step.names_its_databases()).filter(|_| !site.names_database())
+    {
+        let reason = "MONGODB_URI names no database, and neither does the step; add its name to one of them, e.g. `mongodb://host/NAME`";
+        return end(Fault::Fatal(reason.to_owned()), titles.get(step));
+    }
     let throttle = job.throttle;
     let context = Context {
         site,

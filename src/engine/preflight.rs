@@ -9,9 +9,9 @@ use crate::catalog::{Backfill, Change, Hint, Target, nearest};
 
 use super::answer::number;
 use super::apply::{Apply, Counts};
-use super::checkpoint::Plan;
+use super::checkpoint::{Checkpoints, Plan};
 use super::context::Context;
-use super::fault::Fault;
+use super::fault::{Fault, server_error};
 use super::site::{Site, Topology};
 use super::slice::Slice;
 use super::walk::id_of;
@@ -20,6 +20,8 @@ use super::walk::id_of;
 const COUNT_WITHIN: Duration = Duration::from_secs(3);
 /// Documents on which a change is tried out.
 const SAMPLES: i64 = 10;
+/// Bytes of copies on which it is tried out, at most, and one document.
+const SAMPLED_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of documents that a batch should change at once.
 const BATCH_BYTES: i64 = 32 * 1024 * 1024;
 /// Most documents of a batch, however small they are.
@@ -32,6 +34,7 @@ const BATCH_DOCUMENTS: i64 = 20_000;
 pub async fn check(
     context: &Context,
     step: &Backfill,
+    checkpoints: &Checkpoints,
     apply: &dyn Apply,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Plan, Fault> {
@@ -45,9 +48,15 @@ pub async fn check(
         ));
     }
     accepted(context, step, apply).await?;
-    let size = size(site, &step.target).await;
-    tell_cost(context, step, size.as_ref()).await;
-    let trial = try_out(context, step, apply, scratch).await?;
+    let extent = size(site, &step.target).await;
+    if site.has_transactions() && extent.as_ref().is_some_and(|size| size.capped) {
+        return Err(Fault::Fatal(format!(
+            "{} is capped, and transactions cannot write to it; use a program, or `copy` it into a plain collection",
+            site.full_name(&step.target)
+        )));
+    }
+    tell_cost(context, step, extent.as_ref()).await;
+    let trial = try_out(context, step, checkpoints, apply, scratch).await?;
     judge(context, step, &trial)?;
     context.say("counting what there is to do");
     let (total, estimated) = total(site, &step.target, &step.filter, step.hint.as_ref()).await;
@@ -57,7 +66,7 @@ pub async fn check(
         shrinks: matches!(trial, Trial::Shrinks),
         ceiling: None,
         verifying: false,
-        most: most(size.as_ref()),
+        most: most(extent.as_ref()),
     })
 }
 
@@ -90,7 +99,7 @@ async fn exists(context: &Context, target: &Target) -> Result<(), Fault> {
         let names: Vec<&str> = all.iter().filter_map(|collection| collection.get_str("name").ok()).collect();
         let hint = match nearest(&target.collection, &names) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "check its name, the database, and the user's privileges".to_owned(),
+            None => "check its name and the database, and that the user has the privilege for find on it".to_owned(),
         };
         return Err(Fault::Fatal(format!("there is no collection {}; {hint}", site.full_name(target))));
     };
@@ -128,6 +137,7 @@ pub struct Size {
     documents: i64,
     bytes: i64,
     average: i64,
+    capped: bool,
 }
 
 /// How large a collection is.
@@ -137,7 +147,8 @@ pub async fn size(site: &Site, target: &Target) -> Option<Size> {
     let stats = found.advance().await.ok()?.then(|| found.deserialize_current().ok()).flatten()?;
     let stats = stats.get_document("storageStats").ok()?;
     let (documents, bytes) = (number(stats, "count"), number(stats, "size"));
-    Some(Size { documents, bytes, average: bytes / documents.max(1) })
+    let capped = stats.get_bool("capped").unwrap_or(false);
+    Some(Size { documents, bytes, average: bytes / documents.max(1), capped })
 }
 
 /// What finding the documents costs, where no index serves the filter.
@@ -196,45 +207,90 @@ enum Trial {
     Settles,
     /// A second application changes it again. An example.
     Repeats(Bson),
-    /// There was nothing to try it on, or it could not be tried. Says why.
-    Unknown(&'static str),
+    /// There was nothing to try it on.
+    Nothing,
+    /// It could not be tried. Says why.
+    Unknown(String),
 }
 
 async fn try_out(
     context: &Context,
     step: &Backfill,
+    checkpoints: &Checkpoints,
     apply: &dyn Apply,
     scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
 ) -> Result<Trial, Fault> {
     let samples = match samples(context, step).await? {
-        Ok(samples) if samples.is_empty() => return Ok(Trial::Unknown("no document is selected yet")),
+        Ok(samples) if samples.is_empty() => return Ok(Trial::Nothing),
         Ok(samples) => samples,
-        Err(reason) => return Ok(Trial::Unknown(reason)),
+        Err(reason) => return Ok(Trial::Unknown(reason.to_owned())),
     };
-    let ids = samples.iter().map(|sample| id_of(sample)).collect::<Result<Vec<_>, _>>()?;
-    if context.site.has_transactions() {
-        return context
-            .patiently(|| async {
-                let Some(mut session) = context.site.session().await? else { return Ok(Trial::Unknown("")) };
-                let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
-                session.start_transaction().await.map_err(fault)?;
-                let trial = trial(context, step, &step.target, apply, Some(&mut session), &ids).await;
-                let _ = session.abort_transaction().await;
-                trial
-            })
-            .await;
+    // Where one is refused, others need not be.
+    for some in std::iter::once(&samples[..]).chain(samples.chunks(1)) {
+        let tried = if context.site.has_transactions() {
+            try_on(context, step, checkpoints, apply, some).await?
+        } else {
+            try_on_copies(context, step, &scratch, some).await?
+        };
+        if let Some(trial) = tried {
+            return Ok(trial);
+        }
     }
-    // Without transactions, on copies.
+    Ok(Trial::Unknown("all documents that it was tried on are refused".to_owned()))
+}
+
+/// Tries the change on documents, in a transaction that is aborted.
+async fn try_on(
+    context: &Context,
+    step: &Backfill,
+    checkpoints: &Checkpoints,
+    apply: &dyn Apply,
+    samples: &[RawDocumentBuf],
+) -> Result<Option<Trial>, Fault> {
+    let ids = ids_of(samples)?;
+    let attempt = || async {
+        let Some(mut session) = checkpoints.session().await? else { return Ok(None) };
+        let fault = |error: mongodb::error::Error| Fault::of(&error, "a transaction");
+        session.start_transaction().await.map_err(fault)?;
+        let trial = trial(context, step, &step.target, apply, Some(&mut session), &ids).await;
+        if session.abort_transaction().await.is_err() || trial.is_err() {
+            checkpoints.end_sessions(vec![session.id().clone()]).await;
+        }
+        trial
+    };
+    context.patiently(attempt).await
+}
+
+/// Tries the change on copies, where there are no transactions.
+async fn try_on_copies(
+    context: &Context,
+    step: &Backfill,
+    scratch: impl Fn(&str) -> Result<Box<dyn Apply>, Fault>,
+    samples: &[RawDocumentBuf],
+) -> Result<Option<Trial>, Fault> {
+    let ids = ids_of(samples)?;
     let name = format!("stopover_scratch_{}", context.run.short());
     let target = Target { database: step.target.database.clone(), collection: name.clone() };
     let collection = context.site.collection(&target);
-    if collection.insert_many(samples).await.is_err() {
-        let _ = collection.drop().await;
-        return Ok(Trial::Unknown("copies of a few documents could not be made to try it on"));
+    let scratch = scratch(&name)?;
+    let tried = async {
+        let doing = format!("insert on {}", context.site.full_name(&target));
+        collection.insert_many(samples).await.map_err(|error| Fault::of(&error, &doing))?;
+        trial(context, step, &target, &*scratch, None, &ids).await
+    };
+    let tried = tried.await;
+    if collection.drop().await.is_err() {
+        (context.note)(format!("the scratch collection {} could not be removed", context.site.full_name(&target)));
     }
-    let trial = trial(context, step, &target, &*scratch(&name)?, None, &ids).await;
-    let _ = collection.drop().await;
-    trial
+    match tried {
+        // Where a repetition is accepted, nothing depends on it.
+        Err(Fault::Fatal(reason) | Fault::Poison(reason)) if step.at_least_once => Ok(Some(Trial::Unknown(reason))),
+        tried => tried,
+    }
+}
+
+fn ids_of(samples: &[RawDocumentBuf]) -> Result<Vec<Bson>, Fault> {
+    samples.iter().map(|sample| id_of(sample)).collect()
 }
 
 /// A few documents that the filter selects, or why there are none.
@@ -242,7 +298,11 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
     let collection = context.site.collection(&step.target);
     let doing = format!("find on {}", context.site.full_name(&step.target));
     let look = || async {
-        let mut find = collection.find(step.filter.clone()).limit(SAMPLES).max_time(COUNT_WITHIN);
+        let mut find = collection.find(step.filter.clone()).limit(SAMPLES).batch_size(1).max_time(COUNT_WITHIN);
+        if context.site.has_transactions() {
+            // Nothing but their ids is needed where they are tried out in place.
+            find = find.projection(doc! { "_id": 1 });
+        }
         find = match &step.hint {
             Some(Hint::Name(name)) => find.hint(mongodb::options::Hint::Name(name.clone())),
             Some(Hint::Keys(keys)) => find.hint(mongodb::options::Hint::Keys(keys.clone())),
@@ -254,14 +314,21 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
         };
         let found = async {
             let mut found = find.await?;
-            let mut samples = Vec::new();
-            while found.advance().await? {
+            let (mut samples, mut size) = (Vec::new(), 0);
+            while size < SAMPLED_BYTES && found.advance().await? {
+                size += found.current().as_bytes().len();
                 samples.push(found.current().to_owned());
             }
             Ok::<_, mongodb::error::Error>(samples)
         };
         match found.await {
             Ok(samples) => Ok(Ok(samples)),
+            Err(error) if server_error(&error).is_some_and(|(.., message)| message.contains("hint provided")) => {
+                Err(Fault::Fatal(format!(
+                    "{} has no index like the step's `hint`; name one that is there, or leave `hint` out",
+                    context.site.full_name(&step.target)
+                )))
+            }
             Err(error) => match fault(error) {
                 Fault::TooMuch(_) => Ok(Err("no document that the filter selects was found within 3 s")),
                 fault => Err(fault),
@@ -271,6 +338,7 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
     context.patiently(look).await
 }
 
+/// Applies the change twice; `None` when it is refused.
 async fn trial(
     context: &Context,
     step: &Backfill,
@@ -278,13 +346,13 @@ async fn trial(
     apply: &dyn Apply,
     mut session: Option<&mut ClientSession>,
     ids: &[Bson],
-) -> Result<Trial, Fault> {
+) -> Result<Option<Trial>, Fault> {
     let slice = Slice::List(ids.to_vec());
     let refused = |fault| match fault {
         // One that is refused need not be all of them: the passes will tell.
         Fault::Poison(reason) => {
             (context.note)(format!("one of the first documents is refused: {reason}"));
-            Ok(Trial::Unknown("a document is refused"))
+            Ok(None)
         }
         fault => Err(fault),
     };
@@ -301,13 +369,13 @@ async fn trial(
     };
     let still = i64::try_from(still.map_err(|error| Fault::of(&error, &doing))?).unwrap_or(i64::MAX);
     if still == 0 {
-        return Ok(Trial::Shrinks);
+        return Ok(Some(Trial::Shrinks));
     }
     match apply.apply(session, &slice).await {
         // Where it helps some and not others, what is left at the end is told.
-        Ok(Counts { modified: 0, .. }) if still < first.matched => Ok(Trial::Shrinks),
-        Ok(Counts { modified: 0, .. }) => Ok(Trial::Settles),
-        Ok(_) => Ok(Trial::Repeats(ids.first().cloned().unwrap_or(Bson::Null))),
+        Ok(Counts { modified: 0, .. }) if still < first.matched => Ok(Some(Trial::Shrinks)),
+        Ok(Counts { modified: 0, .. }) => Ok(Some(Trial::Settles)),
+        Ok(_) => Ok(Some(Trial::Repeats(ids.first().cloned().unwrap_or(Bson::Null)))),
         Err(fault) => refused(fault),
     }
 }
@@ -328,6 +396,10 @@ fn judge(context: &Context, step: &Backfill, trial: &Trial) -> Result<(), Fault>
     }
     let demand = "the server is standalone and has no transactions, so a batch may be repeated after a crash";
     match trial {
+        Trial::Nothing => {
+            (context.note)(format!("{demand}; no document is selected, so there is none to repeat"));
+            Ok(())
+        }
         Trial::Shrinks => {
             (context.note)(format!("{demand}; that is harmless here: the filter excludes what is done"));
             Ok(())

@@ -34,7 +34,8 @@ pub struct Site {
     pub client: Client,
     /// See [`Topology`].
     pub topology: Topology,
-    database: String,
+    /// `None` when the connection string names none: then every step does.
+    database: Option<String>,
 }
 
 impl Site {
@@ -56,9 +57,7 @@ impl Site {
         options.read_concern = Some(ReadConcern::local());
         options.write_concern =
             Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).w_timeout(CONFIRM_WITHIN).build());
-        let database = options.default_database.clone().ok_or_else(|| {
-            Fault::Fatal("MONGODB_URI names no database; add its name: `mongodb://host/NAME`".to_owned())
-        })?;
+        let database = options.default_database.clone();
         let client = Client::with_options(options).map_err(fault)?;
         let hello = client.database("admin").run_command(doc! { "hello": 1 }).await.map_err(fault)?;
         Ok(Self { topology: topology(&hello), client, database })
@@ -84,7 +83,14 @@ impl Site {
     /// The name of a step's database.
     #[must_use]
     pub fn database_name<'a>(&'a self, name: Option<&'a str>) -> &'a str {
-        name.unwrap_or(&self.database)
+        // Where neither names one, nothing was begun: see `names_database`.
+        name.or(self.database.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether the connection string names a database, for steps that do not.
+    #[must_use]
+    pub fn names_database(&self) -> bool {
+        self.database.is_some()
     }
 
     /// A step's database.

@@ -6,6 +6,7 @@
 use bson::{Bson, Document, doc};
 
 /// Documents by their `_id`.
+#[expect(clippy::large_enum_variant, reason = "there are as many as there are workers")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Slice {
     /// All from one id to another of the same type.

@@ -34,6 +34,10 @@ impl Source {
             Self::Walk(walk) => walk.cut(from, through, count).await.map(Some),
             Self::Search(search) => search.cut(count).await,
             Self::List(ids) => {
+                // Done by a batch whose answer was lost.
+                if matches!(from, Edge::After(id) if ids.front() == Some(id)) {
+                    ids.pop_front();
+                }
                 Ok(ids.front().map(|id| Cut { slice: Slice::List(vec![id.clone()]), last: id.clone(), count: 1 }))
             }
         }
@@ -91,13 +95,14 @@ impl Search {
 
     async fn cut(&mut self, count: u32) -> Result<Option<Cut>, Fault> {
         let count = count as usize;
-        if self.ready.len() < count && !self.exhausted {
-            if let Err(fault) = self.read(count.max(READ)).await {
-                // Begun anew it finds what is left, what is ready among it.
-                self.cursor = None;
-                self.ready.clear();
-                return Err(fault);
-            }
+        if self.ready.len() < count
+            && !self.exhausted
+            && let Err(fault) = self.read(count.max(READ)).await
+        {
+            // Begun anew it finds what is left, what is ready among it.
+            self.cursor = None;
+            self.ready.clear();
+            return Err(fault);
         }
         let ids: Vec<Bson> = self.ready.iter().take(count).cloned().collect();
         let Some(last) = ids.last().cloned() else { return Ok(None) };

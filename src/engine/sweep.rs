@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
+use tokio::time::{Instant, timeout};
 
 use crate::catalog::{Hint, Target};
 use crate::ledger::RunId;
@@ -27,6 +28,8 @@ use super::walk::Walk;
 
 /// Passes after which something must be writing documents as they were before.
 const MOST_PASSES: u32 = 50;
+/// A pass that is over faster than this is followed by a pause of this length, unless it was the last.
+const TRICKLE: Duration = Duration::from_secs(1);
 /// Collections smaller than this are not worth dividing.
 const DIVIDE_FROM: u64 = 20_000;
 /// Ranges of a pass: more than there can be workers, so that the last one does not keep all others waiting.
@@ -93,6 +96,7 @@ impl Sweep<'_> {
             } else {
                 ""
             });
+            let begun = Instant::now();
             self.pass(&record, ranges).await?;
             let before = record.totals;
             let totals = context.tally.totals();
@@ -102,10 +106,19 @@ impl Sweep<'_> {
             } else {
                 totals
             };
+            if record.totals.quarantined > before.quarantined {
+                // A crash between its record and the checkpoint may have kept a document from being counted.
+                let left_out = context.patiently(|| self.quarantine.of(context.run)).await?;
+                record.totals.quarantined = i64::try_from(left_out.len()).unwrap_or(i64::MAX);
+            }
             let changed = record.totals.modified - before.modified;
             context.say("looking for what is left");
             match self.what_is_left(&record, changed).await? {
                 Left::Some { verifying } if record.pass < MOST_PASSES => {
+                    // Passes over a trickle of new documents would follow each other too fast to ever see its end.
+                    if record.pass > 2 && begun.elapsed() < TRICKLE {
+                        let _ = timeout(TRICKLE, context.stop.cancelled()).await;
+                    }
                     let plan = record.plan.clone();
                     ranges = self.next(&mut record, plan, verifying).await?;
                 }
@@ -134,16 +147,14 @@ impl Sweep<'_> {
             vec![found()]
         } else if let Some((first, last)) = ends {
             match tail {
-                Some(ceiling) if self.tail_has_work(&ceiling, &last).await? => {
-                    vec![(Start { id: ceiling, inclusive: false }, last)]
-                }
-                _ => self.divide(first, last).await?,
+                Some(ceiling) if ceiling == last => Vec::new(),
+                Some(ceiling) => vec![(Start { id: ceiling, inclusive: false }, last)],
+                None => self.divide(first, last).await?,
             }
         } else {
             Vec::new()
         };
-        let next =
-            StepRecord { epoch: context.attempt, pass: record.pass + 1, complete: false, totals: record.totals, plan };
+        let next = StepRecord { epoch: context.attempt, pass: record.pass + 1, plan, ..record.clone() };
         let planned = context.patiently(|| self.checkpoints.plan(record, &next, &ranges)).await?;
         *record = next;
         Ok(planned)
@@ -193,6 +204,7 @@ impl Sweep<'_> {
             stop: &context.stop,
             own: &context.own,
             most: record.plan.most,
+            verifying: record.plan.verifying,
         };
         let single = listed.is_some() || self.hint.is_some();
         pass::run(&shared, ranges, context.batch, if single { 1 } else { usize::MAX }, |_| match (&listed, self.hint) {
@@ -239,10 +251,11 @@ impl Sweep<'_> {
         }
         let walk = self.walk();
         let ends = self.context.patiently(|| walk.ends()).await?;
-        if let (Some(ceiling), Some((_, last)), None) = (&plan.ceiling, &ends, self.hint) {
-            if ceiling != last && self.tail_has_work(ceiling, last).await? {
-                return Ok(Left::Some { verifying: false });
-            }
+        if let (Some(ceiling), Some((_, last)), None) = (&plan.ceiling, &ends, self.hint)
+            && ceiling != last
+            && self.tail_has_work(ceiling, last).await?
+        {
+            return Ok(Left::Some { verifying: false });
         }
         if self.aim == Aim::TheEnd {
             return Ok(Left::Nothing);

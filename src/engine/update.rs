@@ -19,7 +19,7 @@ pub struct Update {
     database: Database,
     collection: String,
     filter: Document,
-    update: Bson,
+    change: Bson,
     array_filters: Vec<Document>,
 }
 
@@ -32,7 +32,13 @@ impl Update {
             Change::Operators { update, array_filters } => (Bson::from(update.clone()), array_filters.clone()),
             Change::Transform(_) => return None,
         };
-        Some(Self { database, collection: collection.to_owned(), filter: filter.clone(), update, array_filters })
+        Some(Self {
+            database,
+            collection: collection.to_owned(),
+            filter: filter.clone(),
+            change: update,
+            array_filters,
+        })
     }
 }
 
@@ -41,7 +47,7 @@ impl Apply for Update {
     async fn apply(&self, session: Option<&mut ClientSession>, slice: &Slice) -> Result<Counts, Fault> {
         let mut update = doc! {
             "q": slice.select(&self.filter),
-            "u": self.update.clone(),
+            "u": self.change.clone(),
             "multi": true,
             // Whatever other index the filter could use, the slice is the narrower choice.
             "hint": { "_id": 1 },
@@ -75,13 +81,12 @@ pub async fn write(
     collection: &str,
 ) -> Result<Reply, Fault> {
     let doing = format!("update on {}.{collection}", database.name());
-    let answered = match session {
-        Some(session) => database.run_command(command).session(session).await,
-        None => {
-            // A command does not inherit the client's own.
-            command.insert("writeConcern", majority());
-            database.run_command(command).await
-        }
+    let answered = if let Some(session) = session {
+        database.run_command(command).session(session).await
+    } else {
+        // A command does not inherit the client's own.
+        command.insert("writeConcern", majority());
+        database.run_command(command).await
     };
     let answer = answered.map_err(|error| Fault::of(&error, &doing))?;
     verify(&answer, &doing)?;

@@ -107,7 +107,7 @@ pub fn plan(
             run: success.run.short(),
         });
     }
-    let begun = applied.map(|success| success.run).or(latest.filter(|run| run.checkpoint.is_some()).map(|run| run.id));
+    let begun = applied.map(|success| success.run).or(history.and_then(|history| history.begun));
     // What was left out was not changed: to try it again repeats nothing.
     let repeated = begun.filter(|_| request.quarantine_of.is_none() && changes_again(&migration.work));
     if let Some(run) = repeated.filter(|_| !(request.rerun && request.repeat)) {

@@ -16,6 +16,8 @@ pub struct History {
     pub latest: Option<Box<Run>>,
     /// The last success, whatever came after it.
     pub applied: Option<Success>,
+    /// Of the runs that were taken in, the last one that has a checkpoint: it has begun to change something.
+    pub begun: Option<RunId>,
 }
 
 /// The last time a migration succeeded.
@@ -37,11 +39,19 @@ impl History {
         }
     }
 
+    /// Takes in that a run has begun to change something, if it has.
+    pub fn begins(&mut self, run: &Run) {
+        if run.checkpoint.is_some() {
+            self.begun = self.begun.max(Some(run.id));
+        }
+    }
+
     /// Takes in a run, or a newer state of a run that was taken in before.
     pub fn absorb(&mut self, run: Run) {
         if let Some(at) = run.succeeded_at() {
             self.succeeded(Success { run: run.id, at, checksum: run.launch.checksum.clone() });
         }
+        self.begins(&run);
         let newer = self.latest.as_ref().is_none_or(|known| {
             if known.id == run.id {
                 // Every change of a run has a later time than the one before: an earlier state that arrives late stays out.

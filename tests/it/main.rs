@@ -15,4 +15,5 @@ mod readme;
 mod samples;
 mod scaffold;
 mod support;
+mod transforms;
 mod worker;

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use bson::{Document, doc};
+
+use crate::support::mongo::Database;
 use crate::support::scene::Scene;
 
 fn readme() -> String {
@@ -43,4 +46,22 @@ fn every_flag_that_the_readme_shows_for_a_verb_exists() {
             assert!(help.contains(flag), "`stopover {verb}` has no {flag}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_native_backfill_of_the_readme_runs() {
+    let readme = readme();
+    let mut manifests = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let manifest = manifests.find(|text| text.contains("\n  - backfill:")).unwrap();
+    let database = Database::new();
+    let charges = database.open().await.collection::<Document>("charges");
+    let charge = |id: i32| doc! { "_id": id, "items": [{ "amount": id }, { "amount": 5 }] };
+    charges.insert_many((0..100).map(charge)).await.unwrap();
+    let scene = Scene::new().manifest("20261201_totals", manifest).variable("MONGODB_URI", database.uri());
+    let ledger = format!("sqlite:{}", scene.state().join("ledger.db").display());
+    let scene = scene.variable("STOPOVER_LEDGER", ledger);
+    scene.must(&["run", "20261201_totals", "--wait"]);
+    let right = doc! { "$expr": { "$eq": ["$total", { "$add": ["$_id", 5] }] } };
+    assert_eq!(charges.count_documents(right).await.unwrap(), 100);
+    assert_eq!(scene.run("20261201_totals")["remaining"], 0);
 }

@@ -1,6 +1,7 @@
 //! What the native engine executes: the steps of a manifest, with everything in them resolved.
 
 mod decode;
+mod facts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::CommandTemplate;
 
 pub(super) use decode::{WORK, decode};
+pub use facts::Fact;
 
 /// The work of a migration that needs no program: steps against MongoDB, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +129,16 @@ impl Step {
             Self::CreateIndexes(step) => Some(&step.target),
             Self::DropIndexes(step) => Some(&step.target),
             Self::Command(_) => None,
+        }
+    }
+
+    /// Whether it says of everything that it works on in which database that is.
+    #[must_use]
+    pub fn names_its_databases(&self) -> bool {
+        match self {
+            Self::Copy(step) => step.source.database.is_some() && step.into.database.is_some(),
+            Self::Command(step) => step.database.is_some(),
+            step => step.target().is_some_and(|target| target.database.is_some()),
         }
     }
 

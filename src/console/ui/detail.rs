@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::layout::Layout;
-use super::text::{ago, labelled, left, number, span, wrap};
-use crate::catalog::{Broken, Entry, Migration, MigrationId, ParamKind, Remaining, Work};
+use super::text::{ago, fit, labelled, left, number, span, wrap};
+use crate::catalog::{Broken, Entry, Fact, Migration, MigrationId, ParamKind, Remaining, Work};
 use crate::console::app::App;
 use crate::console::theme::as_state;
 use crate::ledger::{MigrationState, Run};
@@ -140,14 +140,7 @@ fn facts(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>>
             vec![Span::raw(param.name.clone()), Span::styled(format!("  {secret}{kind}{need}"), quiet)],
         ));
     }
-    let (label, texts) = match &migration.work {
-        Work::Executable(template) => ("command", vec![template.argv.join(" ")]),
-        Work::Steps(steps) => ("steps", steps.titles()),
-    };
-    let texts = texts.iter().flat_map(|text| wrap(text, columns.saturating_sub(12)));
-    for (index, line) in texts.enumerate() {
-        lines.push(plain(if index == 0 { label } else { "" }, line));
-    }
+    lines.extend(work(app, migration, columns));
     match &migration.remaining {
         Some(Remaining::Count { collection, filter, .. }) => {
             let count = format!(
@@ -196,6 +189,33 @@ fn facts(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>>
         lines.push(plain(if index == 0 { "file" } else { "" }, line));
     }
     lines.push(labelled("checksum", quiet, checksum));
+    lines
+}
+
+/// What is executed.
+fn work(app: &App, migration: &Migration, columns: usize) -> Vec<Line<'static>> {
+    let look = app.look;
+    let quiet = look.quiet();
+    let wrapped = |label: &'static str, text: &str| {
+        let parts = wrap(text, columns.saturating_sub(12)).into_iter().enumerate();
+        let lines =
+            parts.map(|(index, part)| labelled(if index == 0 { label } else { "" }, quiet, vec![Span::raw(part)]));
+        lines.collect::<Vec<_>>()
+    };
+    let steps = match &migration.work {
+        Work::Executable(template) => return wrapped("command", &template.argv.join(" ")),
+        Work::Steps(steps) => steps,
+    };
+    let mut lines = Vec::new();
+    for (index, step) in steps.steps.iter().enumerate() {
+        lines.extend(wrapped(if index == 0 { "steps" } else { "" }, &step.title()));
+        // One line for each: `stopover show` has the whole of it.
+        lines.extend(step.facts().into_iter().map(|Fact { name, value }| {
+            let value = fit(&value, columns.saturating_sub(15 + name.len()), look.pick("…", "..."));
+            labelled("", quiet, vec![Span::styled(format!("  {name} "), quiet), Span::raw(value)])
+        }));
+    }
+    lines.extend(wrapped("hold", &steps.holds.to_string()));
     lines
 }
 

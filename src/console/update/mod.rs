@@ -73,6 +73,11 @@ fn inspect(app: &mut App, inspected: Inspected) {
     }
     match inspected.runs {
         Ok(runs) => {
+            if let Some(history) = app.histories.as_mut().and_then(|known| known.get_mut(&inspected.migration)) {
+                for run in &runs {
+                    history.begins(run);
+                }
+            }
             let kept = app.detail.runs.as_ref().and_then(|known| known.get(app.detail.selected)).map(|run| run.id);
             if app.detail.selected > 0 {
                 // A new run on top does not move the chosen one.

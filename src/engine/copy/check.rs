@@ -117,7 +117,7 @@ async fn exists(site: &Site, target: &Target, may_lack: bool) -> Result<bool, Fa
     }
     let meant = match nearest(&target.collection, &names) {
         Some(name) => format!("; did you mean `{name}`?"),
-        None => ", or this user may not see it".to_owned(),
+        None => format!(", or the database user lacks the privilege for find on {}", site.full_name(target)),
     };
     Err(Fault::Fatal(format!("there is no collection {}{meant}", site.full_name(target))))
 }

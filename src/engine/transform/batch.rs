@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
+use bson::raw::{RawArrayBuf, RawBson, RawDocument, RawDocumentBuf, cstr};
 use bson::{Bson, Document, doc};
 use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
 use mongodb::options::Hint;
 use mongodb::{ClientSession, Collection, Cursor, Database, SessionCursor};
 
 use crate::catalog::Target;
+use crate::engine::answer::number;
 use crate::engine::apply::{Apply, Counts};
 use crate::engine::fault::Fault;
 use crate::engine::site::Site;
 use crate::engine::slice::Slice;
 
+use super::guard::Query;
 use super::{Answer, Answering, Lines, Transform};
 
 /// The child is given so many bytes of lines at once, or one document if that is larger: while it works on them, those before are written and those
@@ -26,15 +28,15 @@ const READ: u32 = 1000;
 /// Limits of one update command: statements, and bytes (the server takes 16 MiB for a whole command).
 const STATEMENTS: usize = 1000;
 const COMMAND: usize = 12 * 1024 * 1024;
-/// The largest update there can be.
-const LARGEST: usize = 16 * 1024 * 1024;
+/// How often documents that change under its hands are read again before the batch is given up, which makes it smaller.
+const ROUNDS: u32 = 10;
 /// How long the server may take for one call; a transaction lives for a minute.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// Reads the documents of a slice, asks the child what becomes of them, and writes that.
 ///
-/// In a transaction all of it happens in one snapshot, so that a concurrent change of a document aborts it. Without one, an update is applied only to
-/// a document that the filter still selects.
+/// In a transaction all of it happens in one snapshot, so that a concurrent change of a document aborts it. Without one, an update is applied only
+/// to a document that still is what it was when it was read; one that is not is read again.
 pub struct TransformBatch {
     database: Database,
     collection: Collection<RawDocumentBuf>,
@@ -82,10 +84,8 @@ impl TransformBatch {
             && reading.advance(session.as_deref_mut()).await.map_err(|error| self.unread(&error))?
         {
             let document = reading.current();
-            let id = document.get("_id").ok().flatten();
-            let id = id.ok_or_else(|| Fault::Poison("a document without a sound _id cannot be updated".to_owned()))?;
             part.lines.push(document)?;
-            part.queries.push(self.select(id, session.is_some())?);
+            part.queries.push(Query::new(document, session.is_some())?);
         }
         Ok(part)
     }
@@ -93,54 +93,38 @@ impl TransformBatch {
     async fn write(
         &self,
         mut session: Option<&mut ClientSession>,
-        queries: Vec<RawDocumentBuf>,
+        queries: Vec<Query>,
         answers: Vec<Answer>,
-    ) -> Result<Counts, Fault> {
-        let mut counts = Counts { matched: i64::try_from(queries.len()).unwrap_or(i64::MAX), ..Counts::default() };
+    ) -> Result<Written, Fault> {
+        let matched = i64::try_from(queries.len()).unwrap_or(i64::MAX);
+        let mut written = Written { counts: Counts { matched, ..Counts::default() }, missed: 0 };
         let mut command = Update::default();
         for (query, answer) in queries.into_iter().zip(answers) {
-            let mut statement = RawDocumentBuf::new();
-            statement.append(cstr!("q"), query);
-            match answer {
+            let update = match answer {
                 Answer::Leave => {
-                    counts.skipped += 1;
+                    written.counts.skipped += 1;
                     continue;
                 }
                 Answer::Refuse(why) => return Err(Fault::Poison(format!("the transform refuses it: {why}"))),
-                Answer::Operators(update) => statement.append(cstr!("u"), update),
-                Answer::Pipeline(stages) => statement.append(cstr!("u"), stages),
-            }
-            if statement.as_bytes().len() > LARGEST {
-                return Err(Fault::Poison("the transform's update is larger than 16 MB".to_owned()));
-            }
+                Answer::Operators(update) => RawBson::Document(update),
+                Answer::Pipeline(stages) => RawBson::Array(stages),
+            };
+            let statement = query.statement(update)?;
             if !command.has_room_for(&statement) {
-                counts.modified += self.run(session.as_deref_mut(), std::mem::take(&mut command)).await?;
+                written += self.run(session.as_deref_mut(), std::mem::take(&mut command)).await?;
             }
-            command.push(&statement);
+            command.push(statement);
         }
         if command.count > 0 {
-            counts.modified += self.run(session, command).await?;
+            written += self.run(session, command).await?;
         }
-        Ok(counts)
+        Ok(written)
     }
 
-    /// The query for one document.
-    fn select(&self, id: RawBsonRef<'_>, in_transaction: bool) -> Result<RawDocumentBuf, Fault> {
-        let mut query = RawDocumentBuf::new();
-        query.append(cstr!("_id"), id);
-        if !in_transaction && !self.filter.is_empty() {
-            let filter = RawDocumentBuf::try_from(&self.filter)
-                .map_err(|error| Fault::Fatal(format!("the filter is no BSON: {error}")))?;
-            let mut both = RawArrayBuf::new();
-            both.push(filter);
-            query.append(cstr!("$and"), both);
-        }
-        Ok(query)
-    }
-
-    /// Runs one update command: how many documents it changed.
-    async fn run(&self, session: Option<&mut ClientSession>, update: Update) -> Result<i64, Fault> {
+    /// Runs one update command.
+    async fn run(&self, session: Option<&mut ClientSession>, update: Update) -> Result<Written, Fault> {
         let doing = format!("update on {}", self.name);
+        let statements = i64::try_from(update.count).unwrap_or(i64::MAX);
         let mut command = RawDocumentBuf::new();
         command.append(cstr!("update"), self.collection.name());
         command.append(cstr!("updates"), update.statements);
@@ -159,27 +143,60 @@ impl TransformBatch {
             Some(session) => run.session(session).await,
             None => run.await,
         };
-        modified(&reply.map_err(|error| Fault::of(&error, &doing))?, &doing)
+        written(statements, &reply.map_err(|error| Fault::of(&error, &doing))?, &doing)
+    }
+
+    /// One round over a slice.
+    async fn round(&self, mut session: Option<&mut ClientSession>, slice: &Slice) -> Result<Written, Fault> {
+        let mut written = Written::default();
+        let mut reading = self.find(session.as_deref_mut(), slice).await?;
+        let mut ahead: Option<(Vec<Query>, Answering)> = None;
+        loop {
+            let part = self.part(session.as_deref_mut(), &mut reading).await?;
+            let last = part.queries.is_empty();
+            let answering = if last { None } else { Some((part.queries, self.transform.send(part.lines)?)) };
+            if let Some((queries, answers)) = std::mem::replace(&mut ahead, answering) {
+                written += self.write(session.as_deref_mut(), queries, answers.answers().await?).await?;
+            }
+            if last {
+                return Ok(written);
+            }
+        }
     }
 }
 
 #[async_trait]
 impl Apply for TransformBatch {
     async fn apply(&self, mut session: Option<&mut ClientSession>, slice: &Slice) -> Result<Counts, Fault> {
-        let mut counts = Counts::default();
-        let mut reading = self.find(session.as_deref_mut(), slice).await?;
-        let mut ahead: Option<(Vec<RawDocumentBuf>, Answering)> = None;
-        loop {
-            let part = self.part(session.as_deref_mut(), &mut reading).await?;
-            let last = part.queries.is_empty();
-            let answering = if last { None } else { Some((part.queries, self.transform.send(part.lines)?)) };
-            if let Some((queries, answers)) = std::mem::replace(&mut ahead, answering) {
-                counts += self.write(session.as_deref_mut(), queries, answers.answers().await?).await?;
-            }
-            if last {
+        let Written { mut counts, mut missed } = self.round(session.as_deref_mut(), slice).await?;
+        for _ in 0..ROUNDS {
+            if missed == 0 {
                 return Ok(counts);
             }
+            // What is done is not selected any more, or is not changed by a repetition.
+            let again = self.round(session.as_deref_mut(), slice).await?;
+            counts.modified += again.counts.modified;
+            missed = again.missed;
         }
+        Err(Fault::TooMuch(format!(
+            "documents of {} are changed by somebody else as fast as they can be read",
+            self.name
+        )))
+    }
+}
+
+/// What became of statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Written {
+    counts: Counts,
+    /// Documents that were not what they had been when they were read.
+    missed: i64,
+}
+
+impl std::ops::AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.missed += other.missed;
     }
 }
 
@@ -187,7 +204,7 @@ impl Apply for TransformBatch {
 #[derive(Default)]
 struct Part {
     lines: Lines,
-    queries: Vec<RawDocumentBuf>,
+    queries: Vec<Query>,
 }
 
 /// A cursor, within a session or without one.
@@ -226,15 +243,15 @@ impl Update {
         self.count == 0 || (self.count < STATEMENTS && self.size + statement.as_bytes().len() <= COMMAND)
     }
 
-    fn push(&mut self, statement: &RawDocumentBuf) {
-        self.statements.push(RawBsonRef::Document(statement));
+    fn push(&mut self, statement: RawDocumentBuf) {
         self.count += 1;
         self.size += statement.as_bytes().len();
+        self.statements.push(statement);
     }
 }
 
-/// What the server says to an update: it answers "ok" even when statements failed.
-fn modified(reply: &Document, doing: &str) -> Result<i64, Fault> {
+/// What the server says to an update of so many statements: it answers "ok" even when some failed.
+fn written(statements: i64, reply: &Document, doing: &str) -> Result<Written, Fault> {
     let error = |error: &Document| {
         let code = error.get_i32("code").unwrap_or_default();
         let name = error.get_str("codeName").unwrap_or("write error");
@@ -253,10 +270,8 @@ fn modified(reply: &Document, doing: &str) -> Result<i64, Fault> {
     if let Some((code, name, message)) = reply.get_document("writeConcernError").ok().map(error) {
         return Err(Fault::of_code(code, &name, &message, transient, doing));
     }
-    reply
-        .get_i32("nModified")
-        .map(i64::from)
-        .map_err(|_| Fault::Fatal(format!("{doing}: the database does not say what it did")))
+    let counts = Counts { modified: number(reply, "nModified"), ..Counts::default() };
+    Ok(Written { counts, missed: statements - number(reply, "n") })
 }
 
 #[cfg(test)]
@@ -265,13 +280,14 @@ mod tests {
 
     #[test]
     fn an_update_that_is_ok_on_the_whole_may_have_failed_in_part() {
-        let failed = |reply: Document| modified(&reply, "update on shop.orders").unwrap_err();
+        let failed = |reply: Document| written(4, &reply, "update on shop.orders").unwrap_err();
         let invalid = doc! { "index": 0, "code": 121, "errmsg": "Document failed validation" };
         assert!(matches!(failed(doc! { "ok": 1, "nModified": 3, "writeErrors": [invalid] }), Fault::Poison(_)));
         let operator = doc! { "index": 0, "code": 9, "errmsg": "Unknown modifier: $sat" };
         assert!(matches!(failed(doc! { "ok": 1, "nModified": 0, "writeErrors": [operator] }), Fault::Poison(_)));
         let late = doc! { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out" };
         assert!(matches!(failed(doc! { "ok": 1, "nModified": 3, "writeConcernError": late }), Fault::Passing(_)));
-        assert_eq!(modified(&doc! { "ok": 1, "n": 4, "nModified": 3 }, "").unwrap(), 3);
+        let counts = Counts { modified: 2, ..Counts::default() };
+        assert_eq!(written(4, &doc! { "ok": 1, "n": 3, "nModified": 2 }, "").unwrap(), Written { counts, missed: 1 });
     }
 }

@@ -1,7 +1,7 @@
 //! One life of the child: a thread writes to it, another reads from it, so that neither full pipe stops the other.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use crate::engine::fault::{Fault, cut};
 use crate::process;
 
-use super::answer::Answer;
-use super::{Command, Listen};
+use super::answer::{Answer, unasked};
+use super::{Command, Lines, Listen};
 
 /// Room in each pipe, so that neither side waits for the other at every line.
 const PIPE: usize = 1024 * 1024;
@@ -28,13 +28,13 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a call asks for.
 pub(super) struct Request {
-    /// The documents, each with its line break.
-    pub lines: Vec<u8>,
-    /// How many.
-    pub count: usize,
+    /// The documents.
+    pub lines: Lines,
     /// Where the answers go, or why there are none.
-    pub reply: oneshot::Sender<Result<Vec<Answer>, String>>,
+    pub reply: Reply,
 }
+
+type Reply = oneshot::Sender<Result<Vec<Answer>, Fault>>;
 
 /// A child, and the threads that talk with it.
 pub(super) struct Child {
@@ -49,8 +49,10 @@ struct Shared {
 }
 
 struct State {
-    /// To the writing thread; `None` when nothing more may be written.
-    writer: Option<Sender<Vec<u8>>>,
+    /// To the writing thread, each with the number of its first document; `None` when nothing more may be written.
+    writer: Option<Sender<(u64, Lines)>>,
+    /// The number of the document that is written next.
+    next: u64,
     /// Those whose answers have not begun.
     waiting: VecDeque<Waiting>,
     /// When the first of those that wait had its turn.
@@ -63,9 +65,11 @@ struct State {
 }
 
 struct Waiting {
+    /// The number of the document that is to be answered next.
+    next: u64,
     left: usize,
     answers: Vec<Answer>,
-    reply: oneshot::Sender<Result<Vec<Answer>, String>>,
+    reply: Reply,
 }
 
 impl Child {
@@ -84,6 +88,7 @@ impl Child {
         let (writer, lines) = channel();
         let state = State {
             writer: Some(writer),
+            next: 1,
             waiting: VecDeque::new(),
             turn: Instant::now(),
             busy: false,
@@ -113,7 +118,8 @@ impl Child {
         let mut state = self.shared.state();
         // One that is being ended takes no more, though those that wait have not been told yet.
         let Some(writer) = state.writer.clone().filter(|_| state.why.is_none()) else { return Err(request) };
-        let Request { lines, count, reply } = request;
+        let Request { lines, reply } = request;
+        let count = lines.count();
         if count == 0 {
             let _ = reply.send(Ok(Vec::new()));
             return Ok(());
@@ -121,9 +127,11 @@ impl Child {
         if state.waiting.is_empty() && !state.busy {
             state.turn = Instant::now();
         }
-        state.waiting.push_back(Waiting { left: count, answers: Vec::with_capacity(count), reply });
+        let first = state.next;
+        state.next += count as u64;
+        state.waiting.push_back(Waiting { next: first, left: count, answers: Vec::with_capacity(count), reply });
         // When the thread is gone, the child is, and the reader tells all who wait.
-        let _ = writer.send(lines);
+        let _ = writer.send((first, lines));
         Ok(())
     }
 
@@ -184,30 +192,26 @@ impl Shared {
         }
     }
 
-    /// What becomes of a line: an answer to the document that is next. `more` says whether another has come already.
+    /// What becomes of a line: an answer to the document that is next. `more` says whether something has come already that was printed after it.
     fn take(&self, line: &[u8], more: bool, current: &mut Option<Waiting>) -> Result<(), String> {
-        let surplus = || {
-            Err("the transform printed more lines than it had documents; it must answer each document with one line, and print anything \
-                 else to standard error"
-                .to_owned())
-        };
-        let answer = Answer::read(line)?;
         if current.is_none() {
             let mut state = self.state();
             *current = state.waiting.pop_front();
             state.busy = current.is_some();
-            state.answered |= state.busy;
         }
-        let Some(waiting) = current else { return surplus() };
+        let Some(waiting) = current.as_mut().filter(|waiting| waiting.left > 0) else { return Err(unasked(line)) };
+        let answer = Answer::read(line, waiting.next)?;
         waiting.answers.push(answer);
+        waiting.next += 1;
         waiting.left -= 1;
         if waiting.left > 0 {
             return Ok(());
         }
         let mut state = self.state();
+        state.answered = true;
         if more && state.waiting.is_empty() {
-            // So its answers may be those to other documents.
-            return surplus();
+            // Nobody has asked for what is there: they will hear of it who most likely are its cause.
+            return Ok(());
         }
         if let Some(waiting) = current.take() {
             state.busy = false;
@@ -229,8 +233,11 @@ impl Shared {
         }
         let mut state = self.state();
         state.writer = None;
+        // It was at work on the documents of the first. Those behind them had not had their turn.
+        let mut fault = Fault::Poison(why.clone());
         for waiting in current.into_iter().chain(state.waiting.drain(..)) {
-            let _ = waiting.reply.send(Err(why.clone()));
+            let behind = Fault::Passing(format!("the transform ended before it came to these documents ({why})"));
+            let _ = waiting.reply.send(Err(std::mem::replace(&mut fault, behind)));
         }
         state.why = Some(why);
     }
@@ -256,13 +263,24 @@ impl Shared {
     }
 }
 
-fn write(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
-    while let Ok(lines) = lines.recv() {
+fn write(stdin: ChildStdin, lines: &Receiver<(u64, Lines)>) {
+    // What is larger than its room goes through without being copied.
+    let mut stdin = BufWriter::with_capacity(64 * 1024, stdin);
+    while let Ok((first, lines)) = lines.recv() {
         // Its input is broken: it has ended, or closed it and will not answer; both show on the other side.
-        if stdin.write_all(&lines).is_err() {
+        if write_numbered(&mut stdin, first, &lines).is_err() {
             return;
         }
     }
+}
+
+fn write_numbered(stdin: &mut impl Write, first: u64, lines: &Lines) -> io::Result<()> {
+    for (n, document) in (first..).zip(lines.documents()) {
+        write!(stdin, r#"{{"n":{n},"document":"#)?;
+        stdin.write_all(document)?;
+        stdin.write_all(b"}\n")?;
+    }
+    stdin.flush()
 }
 
 /// Reads answers until there are no more: why the child must be ended, if it must, and who waits for the rest of their answers.

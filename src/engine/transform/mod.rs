@@ -1,15 +1,17 @@
 //! Application code that says what becomes of documents: a long-lived child process, pure code without access to the database.
 //!
-//! The protocol is lines of Extended JSON. The engine writes one document per line to the child's standard input; the child answers
-//! each with one line on its standard output, in the same order, see [`Answer`]. The end of its input asks it to end. Nothing else
+//! The protocol is lines of Extended JSON. The engine writes one line for each document to the child's standard input, with a number that counts
+//! on over the child's life; the child answers each with one line on its standard output that has the same number, in the same order, see [`Answer`].
+//! So a line that only looks like an answer is never taken for that to another document. The end of its input asks it to end. Nothing else
 //! may be on its standard output; its standard error is the run's log.
 //!
-//! A line that is not an answer ends the child, because nobody can tell any more which answer belongs to which document. Whatever ends it, those who
-//! wait for it get [`Fault::Poison`], for one of their documents may be the cause, and the next call starts it again.
+//! A line that is not the answer that is due ends the child. Whatever ends it, those whose documents it was at get [`Fault::Poison`], for one
+//! of them may be the cause; those behind them get [`Fault::Passing`]. The next call starts it again.
 
 mod answer;
 mod batch;
 mod child;
+mod guard;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -82,8 +84,8 @@ impl Transform {
     /// still being read.
     ///
     /// # Errors
-    /// [`Fault::Poison`] when the child ended, took too long or answered with something else than an answer; [`Fault::Fatal`] when it
-    /// cannot be started again.
+    /// [`Fault::Poison`] when the child ended, took too long or answered with something else than an answer; [`Fault::Passing`] when it did so with
+    /// the documents of an earlier call; [`Fault::Fatal`] when it cannot be started again.
     pub async fn transform(&self, documents: &[RawDocumentBuf]) -> Result<Vec<Answer>, Fault> {
         let mut lines = Lines::default();
         for document in documents {
@@ -99,7 +101,7 @@ impl Transform {
     pub fn send(&self, lines: Lines) -> Result<Answering, Fault> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (reply, answers) = oneshot::channel();
-        let mut request = child::Request { lines: lines.text, count: lines.count, reply };
+        let mut request = child::Request { lines, reply };
         loop {
             match state.child.send(request) {
                 Ok(()) => break,
@@ -122,11 +124,12 @@ impl Transform {
     }
 }
 
-/// Documents on their way to the child.
+/// Documents on their way to the child; they are given their numbers when they are sent.
 #[derive(Debug, Default)]
 pub struct Lines {
     text: Vec<u8>,
-    count: usize,
+    /// Where each of them ends.
+    ends: Vec<usize>,
 }
 
 impl Lines {
@@ -137,8 +140,7 @@ impl Lines {
     pub fn push(&mut self, document: &RawDocument) -> Result<(), Fault> {
         json::write(document, &mut self.text)
             .map_err(|error| Fault::Poison(format!("the document cannot be read: {error}")))?;
-        self.text.push(b'\n');
-        self.count += 1;
+        self.ends.push(self.text.len());
         Ok(())
     }
 
@@ -147,12 +149,21 @@ impl Lines {
     pub fn size(&self) -> usize {
         self.text.len()
     }
+
+    fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn documents(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
+    }
 }
 
 /// Answers that are on their way.
 pub struct Answering {
     child: Arc<Child>,
-    answers: oneshot::Receiver<Result<Vec<Answer>, String>>,
+    answers: oneshot::Receiver<Result<Vec<Answer>, Fault>>,
     within: Duration,
 }
 
@@ -166,16 +177,19 @@ impl Answering {
             // The time of a batch begins when the one before it is done.
             let turn = self.child.turn();
             if let Ok(answers) = timeout_at(Instant::from_std(turn + self.within), &mut self.answers).await {
-                let ended = || "the transform was ended while it had these documents".to_owned();
-                return answers.unwrap_or_else(|_| Err(ended())).map_err(Fault::Poison);
+                return answers.unwrap_or_else(|_| Err(gone()));
             }
             if self.child.turn() == turn {
                 let limit = self.within.as_secs_f32();
                 self.child.end(format!("the transform took longer than {limit} s for its documents"));
                 // The reader fails all who wait, once what the child printed is read; no second limit is needed.
-                let ended = (&mut self.answers).await;
-                return ended.unwrap_or_else(|_| Err("the transform took too long".to_owned())).map_err(Fault::Poison);
+                return (&mut self.answers).await.unwrap_or_else(|_| Err(gone()));
             }
         }
     }
+}
+
+/// Nobody is left who could answer, nor say why: the engine itself ends.
+fn gone() -> Fault {
+    Fault::Passing("the transform was ended".to_owned())
 }

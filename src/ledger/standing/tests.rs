@@ -74,6 +74,15 @@ fn a_rerun_that_failed_hides_that_it_was_applied_but_the_history_remembers() {
 }
 
 #[test]
+fn a_checkpoint_of_an_older_run_is_remembered() {
+    let mut begun = running(at(0)).after(finish(1, failure(1)), at(1));
+    begun.checkpoint = Some(crate::ledger::Checkpoint::new("7".to_owned()).unwrap());
+    let failed = running(at(2)).after(finish(1, failure(1)), at(3));
+    assert_eq!(history([failed.clone(), begun.clone()]).begun, Some(begun.id));
+    assert_eq!(history([failed]).begun, None);
+}
+
+#[test]
 fn what_is_at_work_shows_even_when_this_image_does_not_know_it() {
     let run = history([running(at(0))]);
     assert_eq!(MigrationState::of(None, Some(&run), at(10)), MigrationState::Running);

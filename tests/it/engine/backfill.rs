@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Binary, Bson, DateTime, Document, Timestamp, doc, spec::BinarySubtype};
-use stopover::catalog::{Backfill, Change, Hint, Speed, Step};
+use stopover::catalog::{Backfill, Change, Hint, Holds, Speed, Step, Target};
 use stopover::engine::End;
 use stopover::ledger::RunId;
 use tokio::time::timeout;
 
 use super::rig::{ITEMS, Rig, backfill, failure, operators};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn doubling() -> Backfill {
     let pipeline = vec![doc! { "$set": { "double": { "$multiply": ["$n", 2] } } }];
@@ -79,7 +79,7 @@ async fn ids_of_every_type_are_walked_in_batches_of_any_size() {
         let count = ids.len() as u64;
         rig.items().insert_many(ids.into_iter().map(|id| doc! { "_id": id })).await.unwrap();
         let once = Backfill { idempotent: false, ..backfill(doc! {}, operators(doc! { "$inc": { "n": 1 } })) };
-        let end = rig.execute_as(1, vec![Step::Backfill(once)], batch, stopover::catalog::Holds::NONE).await;
+        let end = rig.execute_as(1, vec![Step::Backfill(once)], batch, Holds::NONE).await;
         assert_eq!(end, End::Done);
         assert_eq!(rig.count(doc! { "n": 1 }).await, count, "{batch:?}");
     }
@@ -151,8 +151,7 @@ async fn a_hint_finds_the_documents_by_its_index() {
 async fn what_is_inserted_meanwhile_is_migrated_too() {
     let rig = Rig::new().await;
     rig.fill(30_000, |id| doc! { "n": id }).await;
-    let running =
-        rig.execute_as(1, vec![Step::Backfill(doubling())], Duration::from_millis(2), stopover::catalog::Holds::NONE);
+    let running = rig.execute_as(1, vec![Step::Backfill(doubling())], Duration::from_millis(2), Holds::NONE);
     let inserting = async {
         let mut reports = rig.reports.subscribe();
         reports.wait_for(|report| report.done.is_some_and(|done| done > 2_000)).await.unwrap();
@@ -177,7 +176,7 @@ async fn a_stop_is_at_a_checkpoint_and_the_next_attempt_goes_on_from_there() {
         rig.stop.cancel();
     };
     let small = Duration::from_millis(2);
-    let none = stopover::catalog::Holds::NONE;
+    let none = Holds::NONE;
     let (end, ()) = tokio::join!(rig.execute_as(1, vec![Step::Backfill(once.clone())], small, none), stopping);
     assert_eq!(end, End::Stopped);
     let done = rig.count(doc! { "touched": 1 }).await;
@@ -194,8 +193,7 @@ async fn an_attempt_that_was_overtaken_writes_nothing_more() {
     let rig = Rig::new().await;
     rig.fill(40_000, |id| doc! { "n": id }).await;
     let once = Backfill { idempotent: false, ..backfill(doc! {}, operators(doc! { "$inc": { "touched": 1 } })) };
-    let slow =
-        rig.execute_as(1, vec![Step::Backfill(once.clone())], Duration::from_millis(2), stopover::catalog::Holds::NONE);
+    let slow = rig.execute_as(1, vec![Step::Backfill(once.clone())], Duration::from_millis(2), Holds::NONE);
     let overtaking = async {
         let mut reports = rig.reports.subscribe();
         reports.wait_for(|report| report.done.is_some_and(|done| done > 2_000)).await.unwrap();
@@ -248,8 +246,7 @@ async fn documents_that_are_refused_are_left_out_and_can_be_tried_again_alone() 
 async fn mistakes_are_found_before_the_first_write() {
     let rig = Rig::new().await;
     rig.fill(10, |id| doc! { "n": id }).await;
-    let unknown =
-        Backfill { target: stopover::catalog::Target { database: None, collection: "itms".to_owned() }, ..doubling() };
+    let unknown = Backfill { target: Target { database: None, collection: "itms".to_owned() }, ..doubling() };
     let stage = backfill(doc! {}, Change::Pipeline(vec![doc! { "$sett": { "a": 1 } }]));
     let expression = backfill(doc! {}, Change::Pipeline(vec![doc! { "$set": { "a": { "$plus": [1, 2] } } }]));
     let operator = backfill(doc! {}, operators(doc! { "$sett": { "a": 1 } }));
@@ -277,4 +274,35 @@ async fn an_empty_collection_and_one_where_nothing_is_selected_are_done_at_once(
     let rig = Rig { run: RunId::generate(), ..rig };
     assert_eq!(rig.execute(1, vec![Step::Backfill(doubling())]).await, End::Done);
     assert_eq!(rig.report().total, Some(0));
+}
+
+#[tokio::test]
+async fn steps_that_were_moved_do_not_go_on_from_each_other_s_checkpoints() {
+    let rig = Rig::new().await;
+    rig.fill(10, |id| doc! { "n": id }).await;
+    rig.database.create_collection("others").await.unwrap();
+    assert_eq!(rig.execute(1, vec![Step::Backfill(doubling())]).await, End::Done);
+    let target = Target { database: None, collection: "others".to_owned() };
+    let other = Backfill { target, ..doubling() };
+    let message = failure(rig.execute(2, vec![Step::Backfill(other)]).await);
+    assert!(message.contains("the step was `backfill items`"), "{message}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_a_dead_attempt_left_open_is_ended_by_the_next() {
+    let rig = Rig::new().await;
+    rig.fill(40_000, |id| doc! { "n": id }).await;
+    let once = Backfill { idempotent: false, ..backfill(doc! {}, operators(doc! { "$inc": { "touched": 1 } })) };
+    // Dropped in the middle of a batch, it aborts nothing: as if it had been killed.
+    let mut reports = rig.reports.subscribe();
+    let none = Holds::NONE;
+    let first = rig.execute_as(1, vec![Step::Backfill(once.clone())], Duration::from_millis(50), none);
+    let begun = async { reports.wait_for(|report| report.done.is_some_and(|done| done > 1_000)).await.map(|_| ()) };
+    tokio::select! {
+        end = first => panic!("it ended too early: {end:?}"),
+        begun = begun => begun.unwrap(),
+    }
+    let next = timeout(PATIENCE / 2, rig.execute(2, vec![Step::Backfill(once)])).await;
+    assert_eq!(next.expect("no transaction is waited for until the server forgets it"), End::Done);
+    assert_eq!(rig.count(doc! { "touched": 1 }).await, 40_000);
 }

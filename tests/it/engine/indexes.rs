@@ -15,7 +15,7 @@ use crate::support::eventually_async;
 use crate::support::mongo::Database;
 use crate::support::server::Server;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes a collection whose indexes take the server a while.
 async fn fill(database: &Driver) {

@@ -1,11 +1,15 @@
 //! The native engine, on real databases.
 
 mod backfill;
+mod bad_input;
 mod command;
 mod copy;
+mod faults;
 mod governor;
 mod indexes;
+mod permissions;
 mod rig;
+mod standalone;
 mod transform;
 
 use std::sync::Mutex;

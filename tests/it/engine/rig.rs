@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use stopover::catalog::{Backfill, Change, Holds, MigrationId, Speed, Step, Steps, Target};
@@ -36,7 +36,7 @@ pub struct Rig {
     pub warnings: Arc<Mutex<Vec<String>>>,
     pub reports: watch::Sender<Report>,
     /// What ends with the test.
-    pub kept: (Option<Database>, TempDir),
+    pub kept: Arc<(Option<Database>, TempDir)>,
 }
 
 impl Rig {
@@ -56,8 +56,17 @@ impl Rig {
         let directory = TempDir::new().unwrap();
         let ledger = open_writer(&LedgerAddress::Sqlite(directory.path().join("ledger.db"))).await.unwrap();
         let client = mongodb::Client::with_uri_str(&uri).await.unwrap();
+        Self::of(uri, client.default_database().unwrap(), ledger, Arc::new((kept, directory)))
+    }
+
+    fn of(
+        uri: String,
+        database: mongodb::Database,
+        ledger: Arc<dyn LedgerWriter>,
+        kept: Arc<(Option<Database>, TempDir)>,
+    ) -> Self {
         Self {
-            database: client.default_database().unwrap(),
+            database,
             uri,
             ledger,
             run: RunId::generate(),
@@ -67,8 +76,13 @@ impl Rig {
             notes: Arc::default(),
             warnings: Arc::default(),
             reports: watch::Sender::new(Report::default()),
-            kept: (kept, directory),
+            kept,
         }
+    }
+
+    /// The same database and ledger for another run.
+    pub fn again(&self) -> Self {
+        Self::of(self.uri.clone(), self.database.clone(), self.ledger.clone(), self.kept.clone())
     }
 
     pub fn items(&self) -> Collection<Document> {
@@ -102,7 +116,7 @@ impl Rig {
     }
 
     pub async fn execute_as(&self, attempt: u32, steps: Vec<Step>, batch: Duration, holds: Holds) -> End {
-        engine::execute(self.job(attempt, steps, batch, holds)).await
+        Box::pin(engine::execute(self.job(attempt, steps, batch, holds))).await
     }
 
     pub fn job(&self, attempt: u32, steps: Vec<Step>, batch: Duration, holds: Holds) -> Job {
@@ -162,9 +176,4 @@ pub fn failure(end: End) -> String {
         End::Failed { message, .. } => message,
         other => panic!("it should have failed, not {other:?}"),
     }
-}
-
-/// An id as text, for messages.
-pub fn text(id: &Bson) -> String {
-    id.clone().into_relaxed_extjson().to_string()
 }

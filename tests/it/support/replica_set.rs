@@ -15,7 +15,7 @@ use super::mongo::mongod;
 /// Three that vote; one of them is the primary.
 const NODES: usize = 3;
 /// Starting a server and electing a primary may take this long on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A replica set on loopback, without passwords; killed when it is dropped.
 pub struct ReplicaSet {

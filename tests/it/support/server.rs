@@ -1,6 +1,7 @@
 //! A MongoDB server of a test's own: it asks for passwords, and it can be taken away and brought back.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,23 +21,47 @@ const PASSWORD_IN_URI: &str = "passw0rd%40mongo";
 
 const ADMIN: &str = "admin:passw0rd-of-admin";
 const DATABASE: &str = "payments";
+const KEY_FILE: &str = "key";
 
-/// A standalone server; killed when it is dropped.
+/// A server, standalone unless it is said to be a replica set; killed when it is dropped.
 pub struct Server {
     process: Child,
     port: u16,
     directory: TempDir,
+    replicates: bool,
 }
 
 impl Server {
     /// Starts one with a database `payments` and two users: one may read and write it, the other may only read.
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// The same as a replica set of one member.
+    pub async fn start_replica_set() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(replicates: bool) -> Self {
         let directory = TempDir::new().unwrap();
+        if replicates {
+            let key = directory.path().join(KEY_FILE);
+            std::fs::write(&key, "what members of a set show each other").unwrap();
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).unwrap();
+        }
         let port = free_port();
-        let server = Self { process: serve(&directory, port), port, directory };
+        let server = Self { process: serve(&directory, port, replicates), port, directory, replicates };
         // The first user may be made without a password, from this machine.
-        let first =
-            Client::with_uri_str(format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500")).await.unwrap();
+        let first = format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500&directConnection=true");
+        let first = Client::with_uri_str(first).await.unwrap();
+        if replicates {
+            let member = doc! { "_id": 0, "host": format!("127.0.0.1:{port}") };
+            let initiate = doc! { "replSetInitiate": { "_id": "test", "members": [member] } };
+            eventually_async("the server takes its configuration", Duration::from_secs(30), async || {
+                first.database("admin").run_command(initiate.clone()).await.ok()
+            })
+            .await;
+        }
         eventually_async("the server takes its first user", Duration::from_secs(30), async || {
             let (user, password) = ADMIN.split_once(':')?;
             let create = doc! { "createUser": user, "pwd": password, "roles": ["root"] };
@@ -59,6 +84,15 @@ impl Server {
     /// A connection string for who may only read.
     pub fn reader(&self) -> String {
         self.uri(&format!("reader:{PASSWORD_IN_URI}"))
+    }
+
+    /// A connection string for a new user with a role of its own, given as the server's command `createRole`.
+    pub async fn user(&self, role: Document) -> String {
+        let admin = Client::with_uri_str(self.uri(ADMIN)).await.unwrap().database("admin");
+        let name = role.get_str("createRole").unwrap().to_owned();
+        admin.run_command(role).await.unwrap();
+        admin.run_command(doc! { "createUser": &name, "pwd": PASSWORD, "roles": [&name] }).await.unwrap();
+        self.uri(&format!("{name}:{PASSWORD_IN_URI}"))
     }
 
     /// A connection string for `name:password`.
@@ -104,7 +138,7 @@ impl Server {
 
     /// Starts the server again where it was.
     pub fn start_again(&mut self) {
-        self.process = serve(&self.directory, self.port);
+        self.process = serve(&self.directory, self.port, self.replicates);
     }
 
     /// Starts the killed server where only who is told the address finds it.
@@ -151,8 +185,12 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn serve(directory: &TempDir, port: u16) -> Child {
-    Command::new(mongod())
+fn serve(directory: &TempDir, port: u16, replicates: bool) -> Child {
+    let mut command = Command::new(mongod());
+    if replicates {
+        command.args(["--replSet", "test", "--oplogSize", "64", "--keyFile"]).arg(directory.path().join(KEY_FILE));
+    }
+    command
         .args(["--auth", "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet"])
         .arg("--dbpath")
         .arg(directory.path())

@@ -1,0 +1,90 @@
+//! Primaries that step down and die: the data's, the ledger's, and both.
+
+use super::*;
+use crate::support::eventually;
+use crate::support::mongo::Database as Server;
+use crate::support::replica_set::ReplicaSet;
+
+const NAME: &str = "20270103_adds";
+const DOCUMENTS: i32 = 100_000;
+/// How often the primary steps down, and how often it is killed.
+const TIMES: usize = 3;
+/// So slow at first that it cannot end before all that happens to it.
+const SPEED: &str = "workers: 2, batch: 20ms, pace: 20%";
+
+/// A pod with a lease that outlasts an election.
+fn pod(uri: String) -> Scene {
+    Scene::new().variable("MONGODB_URI", uri).manifest(NAME, &once(NAME, SPEED))
+}
+
+/// Has the primary step down and die in turns while the migration runs, and lets it then run to its end.
+async fn through_failovers(scene: &Scene, set: &mut ReplicaSet) -> Value {
+    scene.must(&["init", "--environment", "staging"]);
+    scene.launch(&[NAME]);
+    scene.until(NAME, &["running"]);
+    let done = |run: &Value| run["done"].as_i64().unwrap_or_default();
+    let mut before = 0;
+    for time in 0..2 * TIMES {
+        before = eventually("it gets on", LONG, || {
+            let run = answer(scene)?;
+            assert_eq!(run["state"], "running", "{run}");
+            Some(done(&run)).filter(|done| *done > before)
+        });
+        if time % 2 == 0 {
+            set.step_down().await;
+        } else {
+            let killed = set.kill_primary().await;
+            set.primary().await;
+            set.restart(killed);
+        }
+        set.settle().await;
+    }
+    eventually("it is faster", LONG, || (scene.stopover(&["tune", NAME, "--pace", "100%"]).status == 0).then_some(()));
+    let run = eventually("it ends", LONG, || answer(scene).filter(|run| run["state"] != "running"));
+    assert_eq!((&run["state"], &run["attempt"]), (&"succeeded".into(), &1.into()), "{run:#}");
+    run
+}
+
+/// The run, unless its ledger is just changing hands.
+fn answer(scene: &Scene) -> Option<Value> {
+    let shown = scene.stopover(&["show", NAME, "--json"]);
+    (shown.status == 0).then(|| serde_json::from_str::<Value>(&shown.stdout).unwrap()["runs"][0].clone())
+}
+
+#[tokio::test]
+async fn a_backfill_outlasts_failovers_and_changes_every_document_once() {
+    let mut set = ReplicaSet::start().await;
+    let scene = pod(set.uri());
+    let file = format!("sqlite:{}", scene.state().join("ledger.db").display());
+    let scene = scene.variable("STOPOVER_LEDGER", file);
+    let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
+    fill(&database, NAME, DOCUMENTS).await;
+    let run = through_failovers(&scene, &mut set).await;
+    assert_eq!(by_touched(&database, NAME).await, [(1, DOCUMENTS)]);
+    assert!(run["engine"]["retried"].as_i64().unwrap() >= 1, "{run:#}");
+    eprintln!("retried {} times", run["engine"]["retried"]);
+}
+
+#[tokio::test]
+async fn a_backfill_outlasts_failovers_with_its_ledger_beside_the_data() {
+    let mut set = ReplicaSet::start().await;
+    let scene = pod(set.uri());
+    let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
+    fill(&database, NAME, DOCUMENTS).await;
+    let run = through_failovers(&scene, &mut set).await;
+    assert_eq!(by_touched(&database, NAME).await, [(1, DOCUMENTS)]);
+    assert!(run["engine"]["retried"].as_i64().unwrap() >= 1, "{run:#}");
+    eprintln!("retried {} times", run["engine"]["retried"]);
+}
+
+#[tokio::test]
+async fn failovers_of_the_ledger_alone_hold_nothing_up() {
+    let mut set = ReplicaSet::start().await;
+    let server = Server::new();
+    let scene = pod(server.uri()).variable("STOPOVER_LEDGER", set.uri());
+    let database = server.open().await;
+    fill(&database, NAME, DOCUMENTS).await;
+    let run = through_failovers(&scene, &mut set).await;
+    assert_eq!(by_touched(&database, NAME).await, [(1, DOCUMENTS)]);
+    assert_eq!(run["engine"]["retried"], 0, "the data was there all the time: {run:#}");
+}
