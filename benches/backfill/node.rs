@@ -7,13 +7,13 @@ use std::process::Command;
 use crate::measure::whole_process;
 
 /// A find and an update for each document.
-const LOOP: &str = r#"
+const LOOP: &str = r"
 for await (const payment of payments.find({ amountInCents: { $exists: false } }))
   await payments.updateOne({ _id: payment._id }, { $set: { amountInCents: Math.round(payment.amount * 100) } });
-"#;
+";
 
 /// Only what is needed is read, and a thousand updates travel together.
-const BULK: &str = r#"
+const BULK: &str = r"
 let updates = [];
 const flush = async () => { if (updates.length) await payments.bulkWrite(updates, { ordered: false }); updates = []; };
 for await (const payment of payments.find({ amountInCents: { $exists: false } }).project({ amount: 1 })) {
@@ -21,10 +21,10 @@ for await (const payment of payments.find({ amountInCents: { $exists: false } })
   if (updates.length === 1000) await flush();
 }
 await flush();
-"#;
+";
 
 /// As [`BULK`], of values that are computed from the whole document.
-const COMPUTE: &str = r#"
+const COMPUTE: &str = r"
 let updates = [];
 const flush = async () => { if (updates.length) await payments.bulkWrite(updates, { ordered: false }); updates = []; };
 for await (const payment of payments.find({ amountInCents: { $exists: false } })) {
@@ -32,26 +32,26 @@ for await (const payment of payments.find({ amountInCents: { $exists: false } })
   if (updates.length === 1000) await flush();
 }
 await flush();
-"#;
+";
 
 /// The application's own computation, the same for both.
-const APPLICATION: &str = r#"
+const APPLICATION: &str = r"
 module.exports = (payment) => ({
   amountInCents: Math.round(payment.amount * 100),
   itemsInCents: payment.items.reduce((sum, item) => sum + Math.round(item.price * 100) * item.quantity, 0),
   domain: payment.customer.email.split('@')[1],
 });
-"#;
+";
 
 /// The child of a transform, as the documentation shows it.
-const TRANSFORM: &str = r#"
+const TRANSFORM: &str = r"
 const compute = require('./application');
 const lines = require('node:readline').createInterface({ input: process.stdin });
 console.log = console.error;
 lines.on('line', (line) => {
   process.stdout.write(JSON.stringify({ $set: compute(JSON.parse(line)) }) + '\n');
 });
-"#;
+";
 
 /// A program of a peer.
 #[derive(Clone, Copy)]
