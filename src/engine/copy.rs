@@ -9,7 +9,7 @@ mod replacement;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, cstr, doc};
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::Hint;
 use mongodb::{ClientSession, Collection, Cursor, Database, SessionCursor};
 
@@ -22,6 +22,7 @@ use super::apply::{Apply, Counts};
 use super::fault::Fault;
 use super::site::Site;
 use super::slice::Slice;
+use super::writing::{self, Statements};
 
 /// The server gives up on a call after this; giving up here would not stop it there.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -82,20 +83,7 @@ impl CopyBatch {
 
     /// Writes, and says how many documents of the target that made or changed.
     async fn write(&self, session: Option<&mut ClientSession>, statements: Statements) -> Result<i64, Fault> {
-        let mut command = RawDocumentBuf::new();
-        command.append(cstr!("update"), self.into.as_str());
-        command.append(cstr!("updates"), statements.updates);
-        command.append(cstr!("maxTimeMS"), i32::try_from(WITHIN.as_millis()).unwrap_or(i32::MAX));
-        if session.is_none() {
-            let concern = RawDocumentBuf::try_from(&answer::majority()).map_err(|error| unreadable(&error))?;
-            command.append(cstr!("writeConcern"), concern);
-        }
-        let call = self.target.run_raw_command(command);
-        let answered = match session {
-            Some(session) => call.session(session).await,
-            None => call.await,
-        };
-        let answer = answered.map_err(|error| Fault::of(&error, &self.writing))?;
+        let answer = writing::update(&self.target, &self.into, statements, session, &self.writing).await?;
         answer::verify(&answer, &self.writing)?;
         let made = answer.get_array("upserted").map_or(0, Vec::len);
         Ok(answer::number(&answer, "nModified") + i64::try_from(made).unwrap_or(i64::MAX))
@@ -122,7 +110,7 @@ impl Apply for CopyBatch {
             }
             statements.push(statement);
         }
-        if statements.count > 0 {
+        if statements.count() > 0 {
             changed += self.write(results.session(), statements).await?;
         }
         Ok(Counts { matched: matched.unwrap_or(results_read), modified: changed, skipped: 0 })
@@ -158,34 +146,6 @@ impl Results<'_> {
     }
 }
 
-/// The statements of one command, which the server takes up to 16 MiB and some of.
-#[derive(Default)]
-struct Statements {
-    updates: RawArrayBuf,
-    count: usize,
-    bytes: usize,
-}
-
-impl Statements {
-    const MOST: usize = 1_000;
-    const MOST_BYTES: usize = 12 << 20;
-
-    /// There is always room for the first one, however large it is.
-    fn have_room_for(&self, statement: &RawDocument) -> bool {
-        self.count == 0 || self.count < Self::MOST && self.bytes + statement.as_bytes().len() <= Self::MOST_BYTES
-    }
-
-    fn push(&mut self, statement: RawDocumentBuf) {
-        self.count += 1;
-        self.bytes += statement.as_bytes().len();
-        self.updates.push(statement);
-    }
-}
-
 fn by_id() -> Hint {
     Hint::Keys(doc! { "_id": 1 })
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> Fault {
-    Fault::Fatal(format!("BSON that cannot be read: {error}; this is a fault of Stopover or of the server's answer"))
 }

@@ -41,6 +41,7 @@ pub mod transform;
 mod update;
 pub mod walk;
 mod whole;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

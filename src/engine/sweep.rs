@@ -92,8 +92,10 @@ impl Sweep<'_> {
             context.say("dividing the work");
             self.next(&mut record, plan, false).await?
         } else {
+            // First of all what the attempt before has left open is ended: it locks the documents that the check tries.
+            let ranges = context.patiently(|| self.checkpoints.claim_ranges(record.pass)).await?;
             recheck().await?;
-            context.patiently(|| self.checkpoints.claim_ranges(record.pass)).await?
+            ranges
         };
         let (mut passes, mut looks) = (0, 0);
         loop {

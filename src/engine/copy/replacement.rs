@@ -3,8 +3,8 @@
 use bson::raw::{CString, RawBsonRef};
 use bson::{RawDocument, RawDocumentBuf, cstr};
 
-use super::unreadable;
 use crate::engine::fault::{Fault, cut};
+use crate::engine::writing::unreadable;
 
 /// The statement that replaces the document with the same `key`, or adds this one where there is none.
 ///

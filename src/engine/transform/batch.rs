@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::raw::{RawArrayBuf, RawBson, RawDocument, RawDocumentBuf, cstr};
+use bson::raw::{RawBson, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
 use mongodb::options::Hint;
@@ -16,6 +16,7 @@ use crate::engine::apply::{Apply, Counts};
 use crate::engine::fault::Fault;
 use crate::engine::site::Site;
 use crate::engine::slice::Slice;
+use crate::engine::writing::{self, Statements};
 
 use super::guard::Query;
 use super::{Answer, Answering, Lines, Transform};
@@ -25,9 +26,6 @@ use super::{Answer, Answering, Lines, Transform};
 const PART: usize = 256 * 1024;
 /// How many documents come with one answer of the server.
 const READ: u32 = 1000;
-/// Limits of one update command: statements, and bytes (the server takes 16 MiB for a whole command).
-const STATEMENTS: usize = 1000;
-const COMMAND: usize = 12 * 1024 * 1024;
 /// How often documents that change under its hands are read again before the batch is given up, which makes it smaller.
 const ROUNDS: u32 = 10;
 /// How long the server may take for one call; a transaction lives for a minute.
@@ -98,7 +96,7 @@ impl TransformBatch {
     ) -> Result<Written, Fault> {
         let matched = i64::try_from(queries.len()).unwrap_or(i64::MAX);
         let mut written = Written { counts: Counts { matched, ..Counts::default() }, missed: 0 };
-        let mut command = Update::default();
+        let mut command = Statements::default();
         for (query, answer) in queries.into_iter().zip(answers) {
             let update = match answer {
                 Answer::Leave => {
@@ -110,40 +108,23 @@ impl TransformBatch {
                 Answer::Pipeline(stages) => RawBson::Array(stages),
             };
             let statement = query.statement(update)?;
-            if !command.has_room_for(&statement) {
+            if !command.have_room_for(&statement) {
                 written += self.run(session.as_deref_mut(), std::mem::take(&mut command)).await?;
             }
             command.push(statement);
         }
-        if command.count > 0 {
+        if command.count() > 0 {
             written += self.run(session, command).await?;
         }
         Ok(written)
     }
 
     /// Runs one update command.
-    async fn run(&self, session: Option<&mut ClientSession>, update: Update) -> Result<Written, Fault> {
+    async fn run(&self, session: Option<&mut ClientSession>, statements: Statements) -> Result<Written, Fault> {
         let doing = format!("update on {}", self.name);
-        let statements = i64::try_from(update.count).unwrap_or(i64::MAX);
-        let mut command = RawDocumentBuf::new();
-        command.append(cstr!("update"), self.collection.name());
-        command.append(cstr!("updates"), update.statements);
-        command.append(cstr!("ordered"), true);
-        command.append(cstr!("maxTimeMS"), i64::try_from(MAX_TIME.as_millis()).unwrap_or(i64::MAX));
-        if session.is_none()
-            && let Some(concern) = self.collection.write_concern()
-        {
-            // A command as such does not take the collection's own.
-            let concern = bson::serialize_to_raw_document_buf(concern)
-                .map_err(|error| Fault::Fatal(format!("the write concern is no BSON: {error}")))?;
-            command.append(cstr!("writeConcern"), concern);
-        }
-        let run = self.database.run_raw_command(command);
-        let reply = match session {
-            Some(session) => run.session(session).await,
-            None => run.await,
-        };
-        written(statements, &reply.map_err(|error| Fault::of(&error, &doing))?, &doing)
+        let count = i64::try_from(statements.count()).unwrap_or(i64::MAX);
+        let reply = writing::update(&self.database, self.collection.name(), statements, session, &doing).await?;
+        written(count, &reply, &doing)
     }
 
     /// One round over a slice.
@@ -227,26 +208,6 @@ impl Reading {
             Self::Within(cursor) => cursor.current(),
             Self::Alone(cursor) => cursor.current(),
         }
-    }
-}
-
-/// Statements of one command.
-#[derive(Default)]
-struct Update {
-    statements: RawArrayBuf,
-    count: usize,
-    size: usize,
-}
-
-impl Update {
-    fn has_room_for(&self, statement: &RawDocument) -> bool {
-        self.count == 0 || (self.count < STATEMENTS && self.size + statement.as_bytes().len() <= COMMAND)
-    }
-
-    fn push(&mut self, statement: RawDocumentBuf) {
-        self.count += 1;
-        self.size += statement.as_bytes().len();
-        self.statements.push(statement);
     }
 }
 
