@@ -178,7 +178,7 @@ async fn the_progress_of_steps_is_shown() {
         "step         2 of 3: backfill charges",
         "documents    1200 matched, 1100 modified, 0 skipped, 4 quarantined",
         "speed        1 worker at 100 % pace, batches of 500",
-        "holding      replication lag 4.2 s > 2 s",
+        "pace         replication lag 4.2 s > 2 s",
         "4 left out; `stopover quarantine ",
     ] {
         assert!(shown.contains(line), "{line}: {shown}");

@@ -108,7 +108,7 @@ speed: { workers: 2, pace: 50% }
     fs::write(root.path().join("migrations/b.yaml"), "command: [sh, -c, 'true']\n").unwrap();
     let said = text(&stopover(root.path(), &["show", "a"]).stdout);
     assert!(said.contains("  steps        1. copy charges to archive.charges\n"), "{said}");
-    assert!(said.contains("               2. command ping\n  speed        2 workers at 50%\n"), "{said}");
+    assert!(said.contains("  speed        2 workers at 50 % pace"), "{said}");
     assert!(said.contains("  needs        mongodb\n"), "{said}");
     let shown = |name: &str| -> serde_json::Value {
         serde_json::from_slice(&stopover(root.path(), &["show", name, "--json"]).stdout).unwrap()

@@ -37,7 +37,7 @@ impl Story {
     fn new(keys: &str, answer: &str) -> Self {
         let database = Database::new();
         let manifest =
-            format!("backfill:\n  collection: items\n  transform: {{ command: [node, transform.js] }}\n{keys}");
+            format!("backfill:\n  collection: items\n  transform: {{ command: [node, transform.js] }}\n{keys}hold: off\n");
         let scene = Scene::new()
             .manifest(NAME, &manifest)
             .variable("MONGODB_URI", database.uri())

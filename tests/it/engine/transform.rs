@@ -138,7 +138,9 @@ async fn a_child_that_hangs_is_ended() {
 
 #[tokio::test]
 async fn a_line_that_nobody_asked_for_ends_the_child() {
-    let batch = "[print(json.dumps({'n': n}), flush=n == 20) for n in range(asked['n'], 21)]; time.sleep(3600)";
+    // In one write, so that they come together.
+    let lines = "''.join(json.dumps({'n': n}) + chr(10) for n in range(asked['n'], 21))";
+    let batch = &format!("os.write(1, ({lines}).encode()); time.sleep(3600)");
     let why = poisoned(batch).await;
     assert!(why.contains("a line that no document had asked for: `{\"n\": 1"), "{why}");
 }
