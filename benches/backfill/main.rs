@@ -4,6 +4,14 @@
 //! collection, rounds are interleaved, and medians and ratios of one run are shown. Options (after `--`): `--documents N`, `--rounds N`, and words that
 //! choose parts (`speed`, `foreground`).
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "figures for people"
+)]
+
 #[path = "../main_job/measure.rs"]
 #[expect(dead_code, reason = "shared with another bench, which needs more of it")]
 mod measure;

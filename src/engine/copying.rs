@@ -5,6 +5,7 @@ use crate::catalog::{Copy, Step};
 use super::checkpoint::{Checkpoints, Plan};
 use super::context::Context;
 use super::copy::{CopyBatch, check};
+use super::count;
 use super::fault::Fault;
 use super::preflight;
 use super::quarantine::Quarantine;
@@ -39,7 +40,7 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Copy, before
             context.warn(warning);
         }
         context.say("counting what there is to do");
-        let (total, estimated) = preflight::total(&context.site, &step.source, &step.filter, None).await;
+        let (total, estimated) = count::total(&context.site, &step.source, &step.filter, None, None).await;
         let most = preflight::most(preflight::size(&context.site, &step.source).await.as_ref());
         Ok(Plan { total, estimated, most, ..Plan::default() })
     };

@@ -1,5 +1,6 @@
 //! One worker of a step: takes a range and works it off, batch by batch, whatever happens meanwhile.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bson::Bson;
@@ -43,6 +44,8 @@ pub struct Shared<'a> {
     pub stop: &'a CancellationToken,
     /// What is put on the server.
     pub own: &'a OwnLoad,
+    /// How large batches are: what one lane learns of the server holds for all, and for the ranges after this one.
+    pub pacer: &'a Mutex<Pacer>,
     /// Most documents of a batch.
     pub most: u32,
     /// See [`Plan::verifying`](super::checkpoint::Plan::verifying).
@@ -66,7 +69,6 @@ pub struct Lane<'a> {
     session: Option<ClientSession>,
     range: RangeRecord,
     patience: Patience,
-    pacer: Pacer,
     /// The size of batches while a document that is refused is searched for, or one that was too much is taken in pieces.
     careful: Option<u32>,
 }
@@ -80,10 +82,9 @@ impl<'a> Lane<'a> {
         shared: &'a Shared<'a>,
         range: RangeRecord,
         mut source: Source,
-        pacer: Pacer,
         superfluous: impl Fn() -> bool,
     ) -> Result<Left, Fault> {
-        let mut lane = Self { shared, session: None, range, patience: Patience::default(), pacer, careful: None };
+        let mut lane = Self { shared, session: None, range, patience: Patience::default(), careful: None };
         lane.take().await?;
         let mut ahead = None;
         while !lane.range.complete {
@@ -124,9 +125,10 @@ impl<'a> Lane<'a> {
                 self.range = range;
                 self.patience.restore();
                 if let Some(size) = self.careful {
-                    self.careful = Some(size.saturating_mul(4)).filter(|&next| next < self.pacer.size(1.0));
-                } else {
-                    self.pacer.took(cut.count, worked);
+                    self.careful = Some(size.saturating_mul(4)).filter(|&next| next < self.pacer().size(1.0));
+                } else if cut.last != self.range.through {
+                    // What ends with its range may be much smaller than was asked for.
+                    self.pacer().took(cut.count, worked);
                 }
                 self.shared.throttle.rest(took, self.shared.stop).await;
                 Ok(ahead)
@@ -141,8 +143,15 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn size(&mut self) -> u32 {
-        self.careful.unwrap_or_else(|| self.pacer.size(self.shared.throttle.scale())).clamp(1, self.shared.most.max(1))
+    fn pacer(&self) -> MutexGuard<'_, Pacer> {
+        // It is left in order by everything that is done with it.
+        self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn size(&self) -> u32 {
+        self.careful
+            .unwrap_or_else(|| self.pacer().size(self.shared.throttle.scale()))
+            .clamp(1, self.shared.most.max(1))
     }
 
     /// Does what a fault asks for, and leaves the lane ready to go on from what is stored.
@@ -160,7 +169,7 @@ impl<'a> Lane<'a> {
                 return self.take().await;
             }
             (Fault::TooMuch(reason), Some(cut)) => {
-                self.pacer.too_much(cut.count);
+                self.pacer().too_much(cut.count);
                 self.careful = Some((cut.count / 2).max(1));
                 reason
             }

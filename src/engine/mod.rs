@@ -19,6 +19,7 @@ pub mod command;
 mod context;
 pub mod copy;
 mod copying;
+mod count;
 pub mod fault;
 pub mod governor;
 pub mod indexes;

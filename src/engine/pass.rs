@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -10,7 +9,6 @@ use futures_util::stream::FuturesUnordered;
 use super::checkpoint::RangeRecord;
 use super::fault::Fault;
 use super::lane::{Lane, Left, Shared};
-use super::pacer::Pacer;
 use super::source::Source;
 
 /// Works off all ranges. `source` makes what a lane of a range is fed from; `most_lanes` bounds the lanes whatever the speed says.
@@ -20,7 +18,6 @@ use super::source::Source;
 pub async fn run(
     shared: &Shared<'_>,
     ranges: Vec<RangeRecord>,
-    batch: Duration,
     most_lanes: usize,
     source: impl Fn(&RangeRecord) -> Source,
 ) -> Result<(), Fault> {
@@ -45,7 +42,7 @@ pub async fn run(
             let fed = source(&range);
             lanes.push(async {
                 let kept = range.clone();
-                (kept, Lane::work(shared, range, fed, Pacer::new(batch, shared.most), superfluous).await)
+                (kept, Lane::work(shared, range, fed, superfluous).await)
             });
         }
         tokio::select! {

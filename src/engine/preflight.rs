@@ -11,13 +11,14 @@ use super::answer::number;
 use super::apply::{Apply, Counts};
 use super::checkpoint::{Checkpoints, Plan};
 use super::context::Context;
+use super::count;
 use super::fault::{Fault, server_error};
 use super::site::{Site, Topology};
 use super::slice::Slice;
 use super::walk::id_of;
 
-/// How long the documents may be counted, and samples be searched for.
-const COUNT_WITHIN: Duration = Duration::from_secs(3);
+/// How long samples may be searched for.
+const SEARCH_WITHIN: Duration = Duration::from_secs(3);
 /// Documents on which a change is tried out.
 const SAMPLES: i64 = 10;
 /// Bytes of copies on which it is tried out, at most, and one document.
@@ -58,8 +59,12 @@ pub async fn check(
     tell_cost(context, step, extent.as_ref()).await;
     let trial = try_out(context, step, checkpoints, apply, scratch).await?;
     judge(context, step, &trial)?;
-    context.say("counting what there is to do");
-    let (total, estimated) = total(site, &step.target, &step.filter, step.hint.as_ref()).await;
+    let (total, estimated) = if count::is_done_beside(site, &step.filter) {
+        (None, false)
+    } else {
+        context.say("counting what there is to do");
+        count::total(site, &step.target, &step.filter, step.hint.as_ref(), None).await
+    };
     Ok(Plan {
         total,
         estimated,
@@ -318,7 +323,7 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
     let collection = context.site.collection(&step.target);
     let doing = format!("find on {}", context.site.full_name(&step.target));
     let look = || async {
-        let mut find = collection.find(step.filter.clone()).limit(SAMPLES).batch_size(1).max_time(COUNT_WITHIN);
+        let mut find = collection.find(step.filter.clone()).limit(SAMPLES).batch_size(1).max_time(SEARCH_WITHIN);
         if context.site.has_transactions() {
             // Nothing but their ids is needed where they are tried out in place.
             find = find.projection(doc! { "_id": 1 });
@@ -438,35 +443,4 @@ fn judge(context: &Context, step: &Backfill, trial: &Trial) -> Result<(), Fault>
             "{demand}; let the filter exclude what is done, say `atLeastOnce: true` if a repetition does no harm, or make it a replica set (one member is enough)"
         ))),
     }
-}
-
-/// How many documents the filter selects, and whether that is an estimate.
-pub async fn total(site: &Site, target: &Target, filter: &Document, hint: Option<&Hint>) -> (Option<i64>, bool) {
-    let collection = site.collection(target);
-    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    if filter.is_empty() {
-        return (collection.estimated_document_count().await.ok().map(whole), true);
-    }
-    let mut count = collection.count_documents(filter.clone()).max_time(COUNT_WITHIN);
-    count = match hint {
-        Some(Hint::Name(name)) => count.hint(mongodb::options::Hint::Name(name.clone())),
-        Some(Hint::Keys(keys)) => count.hint(mongodb::options::Hint::Keys(keys.clone())),
-        None => count,
-    };
-    match count.await {
-        Ok(count) => (Some(whole(count)), false),
-        Err(_) => (estimate(site, target, filter).await, true),
-    }
-}
-
-/// The share of a sample that the filter selects, of all documents.
-async fn estimate(site: &Site, target: &Target, filter: &Document) -> Option<i64> {
-    const SAMPLE: i64 = 1000;
-    let collection = site.collection(target);
-    let all = i64::try_from(collection.estimated_document_count().await.ok()?).ok()?;
-    let sample = [doc! { "$sample": { "size": SAMPLE } }, doc! { "$match": filter.clone() }, doc! { "$count": "n" }];
-    let mut found = collection.aggregate(sample).max_time(COUNT_WITHIN).await.ok()?;
-    let selected =
-        if found.advance().await.ok()? { number(&Document::try_from(found.current()).ok()?, "n") } else { 0 };
-    Some(all.saturating_mul(selected) / SAMPLE.min(all.max(1)))
 }

@@ -5,6 +5,7 @@
 //! 3. What then proves that all is done depends on the step: see [`Aim`].
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bson::{Bson, Document};
@@ -18,6 +19,7 @@ use super::context::Context;
 use super::fault::Fault;
 use super::lane::Shared;
 use super::left::Left;
+use super::pacer::Pacer;
 use super::pass;
 use super::quarantine::Quarantine;
 use super::source::{Search, Source};
@@ -107,7 +109,9 @@ impl Sweep<'_> {
                 ""
             });
             let begun = Instant::now();
-            self.pass(&record, ranges).await?;
+            if let Some((total, estimated)) = self.counted_pass(&record, ranges).await? {
+                (record.plan.total, record.plan.estimated) = (total, estimated);
+            }
             let before = record.totals;
             let totals = context.tally.totals();
             // Verifying, documents are met that were counted before.
@@ -221,7 +225,8 @@ impl Sweep<'_> {
         Ok(ranges)
     }
 
-    async fn pass(&self, record: &StepRecord, ranges: Vec<RangeRecord>) -> Result<(), Fault> {
+    /// Works off all ranges.
+    pub(super) async fn pass(&self, record: &StepRecord, ranges: Vec<RangeRecord>) -> Result<(), Fault> {
         let context = self.context;
         let listed = match context.quarantine_of {
             Some(other) => Some(VecDeque::from(context.patiently(|| self.quarantine.of(other)).await?)),
@@ -237,12 +242,13 @@ impl Sweep<'_> {
             quarantine: self.quarantine,
             stop: &context.stop,
             own: &context.own,
+            pacer: &Mutex::new(Pacer::new(context.batch, record.plan.most)),
             most: record.plan.most,
             verifying: record.plan.verifying,
             marks: context.quarantine_of.map(|other| self.checkpoints.marks_of(other)),
         };
         let single = listed.is_some() || self.hint.is_some();
-        pass::run(&shared, ranges, context.batch, if single { 1 } else { usize::MAX }, |_| match (&listed, self.hint) {
+        pass::run(&shared, ranges, if single { 1 } else { usize::MAX }, |_| match (&listed, self.hint) {
             (Some(ids), _) => Source::List(ids.clone()),
             (None, Some(hint)) => {
                 let filter = self.filter.clone();

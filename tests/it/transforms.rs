@@ -36,8 +36,9 @@ impl Story {
     /// A backfill by a program, with more keys of its own.
     fn new(keys: &str, answer: &str) -> Self {
         let database = Database::new();
-        let manifest =
-            format!("backfill:\n  collection: items\n  transform: {{ command: [node, transform.js] }}\n{keys}hold: off\n");
+        let manifest = format!(
+            "backfill:\n  collection: items\n  transform: {{ command: [node, transform.js] }}\n{keys}hold: off\n"
+        );
         let scene = Scene::new()
             .manifest(NAME, &manifest)
             .variable("MONGODB_URI", database.uri())
