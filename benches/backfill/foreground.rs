@@ -81,7 +81,6 @@ pub fn run(server: &Server, scene: &Scene, documents: u32, rounds: usize) {
             }
             let latencies = load.stop();
             let outcome = if running.is_over() { running.outcome() } else { running.cancel() };
-            #[expect(clippy::cast_precision_loss, reason = "there are a million documents")]
             phase.add(latencies, outcome.modified as f64 / outcome.seconds);
         }
     }

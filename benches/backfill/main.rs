@@ -4,12 +4,11 @@
 //! collection, rounds are interleaved, and medians and ratios of one run are shown. Options (after `--`): `--documents N`, `--rounds N`, and words that
 //! choose parts (`speed`, `foreground`).
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
+#![expect(
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "figures for people"
+    reason = "figures are for people"
 )]
 
 #[path = "../main_job/measure.rs"]

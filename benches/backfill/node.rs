@@ -49,7 +49,8 @@ const compute = require('./application');
 const lines = require('node:readline').createInterface({ input: process.stdin });
 console.log = console.error;
 lines.on('line', (line) => {
-  process.stdout.write(JSON.stringify({ $set: compute(JSON.parse(line)) }) + '\n');
+  const { n, document } = JSON.parse(line);
+  process.stdout.write(JSON.stringify({ n, update: { $set: compute(document) } }) + '\n');
 });
 ";
 
