@@ -14,11 +14,11 @@ use crate::support::mongo::Database as Server;
 /// Workers that must be killed at work.
 const KILLS: usize = 200;
 /// Migrations that run, are killed and resumed beside each other, so that they wait for the end of leases together.
-const MIGRATIONS: usize = 24;
+const MIGRATIONS: usize = 30;
 /// How often each of them is killed, unless it is done before: more than is needed.
 const TIMES: usize = 10;
 /// Enough to be divided into ranges, and to outlast being killed.
-const DOCUMENTS: i32 = 24_000;
+const DOCUMENTS: i32 = 30_000;
 
 /// When a worker is killed.
 #[derive(Clone, Copy, Debug)]
