@@ -118,7 +118,7 @@ impl<'a> Lane<'a> {
         let (done, ahead) = tokio::join!(batch, look);
         let took = begun.elapsed();
         match done {
-            Ok(Some((range, worked))) => {
+            Ok(Some((range, effort))) => {
                 self.shared.tally.range(&range.id, range.totals, Some(cut.count));
                 self.shared.tally.at(position(&range));
                 source.done(&cut);
@@ -128,7 +128,7 @@ impl<'a> Lane<'a> {
                     self.careful = Some(size.saturating_mul(4)).filter(|&next| next < self.pacer().size(1.0));
                 } else if cut.last != self.range.through {
                     // What ends with its range may be much smaller than was asked for.
-                    self.pacer().took(cut.count, worked);
+                    self.pacer().took(cut.count, effort.documents, effort.fixed);
                 }
                 self.shared.throttle.rest(took, self.shared.stop).await;
                 Ok(ahead)
@@ -268,7 +268,7 @@ async fn batch(
     session: Option<&mut ClientSession>,
     range: &RangeRecord,
     cut: &Cut,
-) -> Result<Option<(RangeRecord, Duration)>, Fault> {
+) -> Result<Option<(RangeRecord, Effort)>, Fault> {
     let begun = Instant::now();
     let Some(session) = session else {
         let counts =
@@ -279,7 +279,7 @@ async fn batch(
         if let Some(marks) = &shared.marks {
             shared.checkpoints.unmark(None, marks, &cut.last).await?;
         }
-        return Ok(next.map(|next| (next, worked(applied, begun.elapsed()))));
+        return Ok(next.map(|next| (next, Effort::new(applied, begun.elapsed()))));
     };
     start(session).await?;
     let written = async {
@@ -291,7 +291,7 @@ async fn batch(
         let applied = begun.elapsed();
         shared.own.wrote(applied);
         let next = shared.checkpoints.advance(Some(session), range, &cut.last, counts.into()).await?;
-        Ok(next.map(|next| (next, worked(applied, begun.elapsed()))))
+        Ok(next.map(|next| (next, Effort::new(applied, begun.elapsed()))))
     };
     match written.await {
         Ok(Some(done)) => commit(session, "the batch").await.map(|()| Some(done)),
@@ -359,11 +359,19 @@ async fn leave_out(
     }
 }
 
-/// How long a batch kept the server busy with its documents: without the way there and back, which the write of the checkpoint measures, and
-/// without the wait for the other servers. What a smaller batch would not shorten must not make batches smaller.
-fn worked(applied: Duration, written: Duration) -> Duration {
-    let overhead = written.saturating_sub(applied);
-    applied.saturating_sub(overhead).max(applied / 10)
+/// How long a batch kept the server busy, without the wait for the other servers.
+struct Effort {
+    /// With its documents. What a smaller batch would not shorten must not make batches smaller.
+    documents: Duration,
+    /// With the way there and back and with itself, which the write of the checkpoint measures.
+    fixed: Duration,
+}
+
+impl Effort {
+    fn new(applied: Duration, written: Duration) -> Self {
+        let fixed = written.saturating_sub(applied);
+        Self { documents: applied.saturating_sub(fixed).max(applied / 10), fixed }
+    }
 }
 
 /// Where a range stands, as JSON for people.

@@ -2,6 +2,10 @@
 //!
 //! What a document costs is averaged geometrically: a batch that took ten times as long as the ones around it moves the size by half,
 //! and the ones after it move it back.
+//!
+//! A batch also costs what does not depend on its size: ways to the server and back, its own records. Where that alone takes longer than a
+//! batch should (a server far away, or one that has much else to do), smaller batches would make it neither faster nor gentler, only less is
+//! done: there the documents of a batch are granted as long as everything else about it takes.
 
 use std::time::Duration;
 
@@ -15,6 +19,8 @@ const GROWTH: f64 = 2.0;
 const SHRINKAGE: f64 = 0.25;
 /// How fast a size that was too much is tried again: so many times more with every batch that succeeds.
 const FORGIVENESS: f64 = 1.05;
+/// Documents are granted at most so many times the target time, however long everything else takes.
+const MOST_FIXED: f64 = 10.0;
 /// Below this, a clock says nothing about a batch.
 const LEAST_SECONDS: f64 = 1e-5;
 
@@ -25,6 +31,8 @@ pub struct Pacer {
     most: f64,
     /// Seconds per document, averaged.
     cost: f64,
+    /// Seconds per batch that do not depend on its size, averaged.
+    fixed: f64,
     /// Between these is the next size, seen from the latest batch.
     bounds: (f64, f64),
     /// What was not too much.
@@ -38,7 +46,7 @@ impl Pacer {
     #[must_use]
     pub fn new(target: Duration, most: u32) -> Self {
         let (target, most) = (target.as_secs_f64().max(1e-3), f64::from(most.max(1)));
-        Self { target, most, cost: target / START, bounds: (1.0, START), limit: most, scale: 1.0 }
+        Self { target, most, cost: target / START, fixed: LEAST_SECONDS, bounds: (1.0, START), limit: most, scale: 1.0 }
     }
 
     /// Documents for the next batch, for `scale` (0 to 1, see [`Throttle::scale`](super::throttle::Throttle::scale)) times the target time.
@@ -55,17 +63,23 @@ impl Pacer {
 
     fn exact(&self) -> f64 {
         let (least, largest) = self.bounds;
-        (self.target * self.scale / self.cost).clamp(least, largest).min(self.limit).clamp(1.0, self.most)
+        (self.granted() / self.cost).clamp(least, largest).min(self.limit).clamp(1.0, self.most)
     }
 
-    /// Learns that a batch of `documents` kept the server busy for `time`; without the wait for the confirmation of other servers, which no
-    /// smaller batch would shorten.
-    pub fn took(&mut self, documents: u32, time: Duration) {
+    /// Seconds for the documents of a batch.
+    fn granted(&self) -> f64 {
+        (self.target * self.scale).max(self.fixed.min(MOST_FIXED * self.target))
+    }
+
+    /// Learns that a batch of `documents` kept the server busy with them for `time`, and with itself for `fixed`; without the wait for the
+    /// confirmation of other servers, which is nobody's work.
+    pub fn took(&mut self, documents: u32, time: Duration, fixed: Duration) {
         let (documents, time) = (f64::from(documents), time.as_secs_f64().max(LEAST_SECONDS));
+        self.fixed *= (fixed.as_secs_f64().max(LEAST_SECONDS) / self.fixed).powf(WEIGHT);
         let size = self.exact();
         // A batch that ended with its range says little about full ones, unless even so it took too long.
         let short = documents < SHRINKAGE * size;
-        if documents < 1.0 || (short && time < self.target * self.scale) {
+        if documents < 1.0 || (short && time < self.granted()) {
             return;
         }
         self.cost *= (time / documents / self.cost).powf(WEIGHT);
@@ -94,7 +108,7 @@ mod tests {
     fn batch(pacer: &mut Pacer, scale: f64, (fixed, each): (f64, f64), noise: f64) -> (u32, f64) {
         let size = pacer.size(scale);
         let time = (fixed + each * f64::from(size)) * noise;
-        pacer.took(size, Duration::from_secs_f64(time));
+        pacer.took(size, Duration::from_secs_f64(time), Duration::ZERO);
         (size, time)
     }
 
@@ -139,7 +153,7 @@ mod tests {
                     pacer.too_much(size);
                     prop_assert!(pacer.size(scale) <= size.div_ceil(2));
                 } else {
-                    pacer.took(size, Duration::from_micros(micros));
+                    pacer.took(size, Duration::from_micros(micros), Duration::ZERO);
                     let next = pacer.size(scale);
                     prop_assert!(next <= 2 * size + 1 && next >= size / 4, "{size}, then {next}");
                 }
@@ -165,9 +179,9 @@ mod tests {
     #[test]
     fn the_end_of_a_range_changes_nothing() {
         let mut pacer = settled(1e-4);
-        pacer.took(3, Duration::from_micros(20));
-        pacer.took(3, Duration::from_millis(20));
-        pacer.took(0, Duration::from_secs(2));
+        pacer.took(3, Duration::from_micros(20), Duration::ZERO);
+        pacer.took(3, Duration::from_millis(20), Duration::ZERO);
+        pacer.took(0, Duration::from_secs(2), Duration::ZERO);
         assert_eq!(pacer.size(1.0), 1_000);
     }
 
@@ -176,7 +190,7 @@ mod tests {
         let mut pacer = settled(1e-4);
         for _ in 0..40 {
             let _ = pacer.size(1.0);
-            pacer.took(1, Duration::from_millis(150));
+            pacer.took(1, Duration::from_millis(150), Duration::ZERO);
         }
         assert_eq!(pacer.size(1.0), 1);
     }
@@ -202,10 +216,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_far_away_is_not_asked_for_one_document_at_a_time() {
+        let mut pacer = Pacer::new(TARGET, MOST);
+        for _ in 0..60 {
+            let documents = pacer.size(1.0);
+            // What is measured of the documents is mostly the noise of the way.
+            let time = 0.04 + 1e-4 * f64::from(documents);
+            pacer.took(documents, Duration::from_secs_f64(time), Duration::from_millis(400));
+        }
+        assert!((3_000..=4_000).contains(&pacer.size(1.0)), "{}", pacer.size(1.0));
+    }
+
+    #[test]
     fn several_lanes_that_report_at_once_move_it_as_one() {
         let mut pacer = Pacer::new(TARGET, MOST);
         for _ in 0..8 {
-            pacer.took(200, Duration::from_millis(1));
+            pacer.took(200, Duration::from_millis(1), Duration::ZERO);
         }
         assert_eq!(pacer.size(1.0), 400);
     }

@@ -122,10 +122,23 @@ impl Story {
         }
     }
 
-    /// Waits until something holds, or the worker is gone.
+    /// Waits until something holds, or the worker is gone; for as long as documents are changed.
     async fn until(&self, worker: ProcessIdentity, holds: impl AsyncFn() -> bool) {
         let what = format!("{} gets there", self.name);
-        eventually_async(&what, LONG, async || (!worker.is_alive() || holds().await).then_some(())).await;
+        let documents = self.database.collection::<Document>(&self.name);
+        let mut changed = 0;
+        loop {
+            let deadline = Instant::now() + LONG;
+            while Instant::now() < deadline {
+                if !worker.is_alive() || holds().await {
+                    return;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+            let before = changed;
+            changed = documents.count_documents(doc! { "touched": { "$exists": true } }).await.unwrap();
+            assert!(changed > before, "not within {LONG:?}: {what}; {changed} documents are changed");
+        }
     }
 
     /// Whether the run has a range like this.
