@@ -5,7 +5,7 @@
 //! ```text
 //! cli       console          what people and scripts touch
 //!   \       /
-//!    launch   worker         how a run comes to be; one run in its own process
+//!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
 //!         logs               what runs print: file, mirror, archive, reading
 //!          |
@@ -13,7 +13,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config place private process secret time
+//!   config place pod private process secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -23,10 +23,12 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod engine;
+pub mod keeper;
 pub mod launch;
 pub mod ledger;
 pub mod logs;
 pub mod place;
+pub mod pod;
 mod private;
 pub mod process;
 pub mod secret;

@@ -9,8 +9,10 @@ use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 
 use crate::catalog::Catalog;
-use crate::config::{Config, MirrorTarget};
+use crate::config::{Config, StateDir};
+use crate::keeper;
 use crate::ledger::{Histories, LedgerReader, Passport, Run, Seen, Standing};
+use crate::logs::mirror;
 use crate::place::Place;
 use crate::time::{Timestamp, short_duration};
 
@@ -22,6 +24,37 @@ pub struct Args {
     /// One JSON object: `checks` and `runs`
     #[arg(long)]
     json: bool,
+    /// Only whether this pod's keeper lives, or with `=ready` whether runs can be launched; for an exec probe: milliseconds, no ledger
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "live", conflicts_with = "json")]
+    pub probe: Option<Probe>,
+}
+
+/// What an exec probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Probe {
+    /// Does the keeper live?
+    Live,
+    /// Does it, and can runs be launched in this pod?
+    Ready,
+}
+
+/// Answers a probe in one line.
+pub fn probe(state: &StateDir, probe: Probe) -> Exit {
+    let answer = match probe {
+        Probe::Live => keeper::probe::live(state),
+        Probe::Ready => keeper::probe::ready(state),
+    };
+    match answer {
+        Ok(text) => {
+            // Whoever asked may not have stayed for the words.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            Exit::Fine
+        }
+        Err(text) => {
+            eprintln!("{text}");
+            Exit::Failed
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -130,8 +163,7 @@ fn check_catalog(catalog: &Catalog, file: &Path) -> Check {
 
 fn check_state_dir(config: &Config) -> Check {
     let path = config.state_dir.path();
-    let attempt = crate::private::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path).map(drop));
-    let (verdict, text) = match attempt {
+    let (verdict, text) = match config.state_dir.try_to_write() {
         Err(error) if config.read_only => {
             (Verdict::Warning, format!("{} cannot be written to: {error}", path.display()))
         }
@@ -152,24 +184,20 @@ fn check_state_dir(config: &Config) -> Check {
 }
 
 fn check_mirror(config: &Config) -> Check {
-    let path = match &config.mirror {
-        MirrorTarget::Off => {
-            return Check {
-                name: "mirror",
-                verdict: Verdict::Ok,
-                text: "off: `kubectl logs` will not have what runs print".to_owned(),
-            };
-        }
-        MirrorTarget::Auto => Path::new("/proc/1/fd/1"),
-        MirrorTarget::Path(path) => path,
+    let Some(path) = mirror::resolve(&config.mirror, &config.state_dir) else {
+        return Check {
+            name: "mirror",
+            verdict: Verdict::Ok,
+            text: "off: `kubectl logs` will not have what runs print".to_owned(),
+        };
     };
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let (verdict, text) = match rustix::fs::open(path, flags, Mode::empty()) {
+    let (verdict, text) = match rustix::fs::open(&path, flags, Mode::empty()) {
         Err(error) => (
             Verdict::Warning,
             format!("{} cannot be opened ({error}): `kubectl logs` will not have what runs print", path.display()),
         ),
-        Ok(_) => match std::fs::read_link(path) {
+        Ok(_) => match std::fs::read_link(&path) {
             Ok(target) if target == Path::new("/dev/null") => (
                 Verdict::Warning,
                 format!("{} is /dev/null: `kubectl logs` will not have what runs print", path.display()),

@@ -12,6 +12,8 @@ use crate::ledger::{
     Acted, Action, Launch, LaunchParam, LedgerError, LedgerWriter, NewPassport, NewRun, Passport, Run, RunId,
     WrongEnvironment,
 };
+use crate::pod::Shutdown;
+use crate::time::short_duration;
 
 pub use crate::worker::CLAIM_WITHIN;
 pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
@@ -38,6 +40,12 @@ pub enum LaunchError {
         path: std::path::PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The pod ends: what is launched now would be stopped at once.
+    #[error("this pod is being shut down ({} left) and launches nothing any more; launch from another pod", short_duration(*.left))]
+    ShuttingDown {
+        /// How long its workers may still live.
+        left: std::time::Duration,
     },
     /// The run is recorded, but its worker could not be started.
     #[error(
@@ -75,6 +83,11 @@ fn check_state_dir(config: &Config) -> Result<(), LaunchError> {
     config.state_dir.prepare().map_err(|source| LaunchError::StateDir { path: path.to_owned(), source })
 }
 
+fn check_pod(config: &Config) -> Result<(), LaunchError> {
+    Shutdown::under_way(&config.state_dir)
+        .map_or(Ok(()), |shutdown| Err(LaunchError::ShuttingDown { left: shutdown.left() }))
+}
+
 /// Records the planned run and starts its worker. When this returns, the run is in the ledger and its worker is on its own.
 ///
 /// # Errors
@@ -82,6 +95,7 @@ fn check_state_dir(config: &Config) -> Result<(), LaunchError> {
 pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
     check_state_dir(config)?;
+    check_pod(config)?;
     let secrets = plan.secrets();
     let params = plan
         .params
@@ -111,7 +125,7 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
         Err(error) if error.is_transient() => ledger.open(new).await?,
         recorded => recorded?,
     };
-    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
+    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, migration: run.migration.clone(), secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
 }
@@ -138,13 +152,14 @@ pub async fn resume(
 ) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
     check_state_dir(config)?;
+    check_pod(config)?;
     let Resumption { secrets, content } = plan::resumption(catalog, run, &request.params, request.accept_changed)?;
     let action = Action::Resume { by: config.actor.clone(), lease: CLAIM_WITHIN, content };
     let run = match ledger.act(run.id, action).await? {
         Acted::Changed(run) => *run,
         Acted::Already(_) => unreachable!("a resume either changes the run or is refused"),
     };
-    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
+    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, migration: run.migration.clone(), secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
 }
