@@ -75,12 +75,13 @@ impl Events {
         loop {
             tokio::select! {
                 biased;
+                // Before all else: where processes die without end, the time would never come.
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
                 _ = self.terminate.recv() => return Event::Asked("SIGTERM"),
                 _ = self.interrupt.recv() => return Event::Asked("SIGINT"),
                 // Yielding lets the runtime look for signals before the next lot.
                 () = tokio::task::yield_now(), if self.more => {}
                 _ = self.child.recv() => {}
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
             }
             let deaths = self.reap();
             if !deaths.is_empty() {

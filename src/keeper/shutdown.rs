@@ -93,9 +93,11 @@ async fn stop(times: &Times, signal: &str, events: &mut Events, voice: &mut Voic
         if now >= times.kill {
             ward.kill(voice);
         }
+        let took = now.elapsed();
         let is_anybody_left = ward.is_anybody_left() || is_detaching || guests.are_waited_for(now);
         looks = if is_anybody_left { 0 } else { looks + 1 };
-        let again = Instant::now() + LOOK_EVERY;
+        // Where very many processes live, looking must not take the time that they need to stop.
+        let again = Instant::now() + LOOK_EVERY.max(took * 4);
         while hear(events, again, voice, ward, times).await {}
     }
 }

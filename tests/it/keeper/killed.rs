@@ -8,6 +8,7 @@ use stopover::process::{ProcessIdentity, members_of_session};
 
 use super::{POLITE, RUDE, until_printed};
 use crate::support::eventually;
+use crate::support::mongo::Database;
 use crate::support::pod::Pod;
 use crate::support::scene::{PATIENCE, STOPOVER, Scene};
 
@@ -28,6 +29,20 @@ fn a_frozen_worker_is_killed_with_its_program_and_reported_as_interrupted() {
     assert_eq!(members_of_session(worker), [0; 0], "and its guard");
     let run = scene.run("frozen");
     assert_eq!((&run["state"], &run["reason"]), (&"interrupted".into(), &"its pod was shut down".into()));
+}
+
+#[test]
+fn a_frozen_worker_with_a_real_mongodb_is_reported_to_it_in_time() {
+    let database = Database::new();
+    let scene = Scene::new().script("frozen", "echo on; exec sleep 1000").variable("MONGODB_URI", database.uri());
+    scene.must(&["init", "--environment", "staging"]);
+    let mut pod = Pod::new(&scene, &["--grace", "12s"]).ready();
+    let run = pod.launch(&["frozen"]);
+    until_printed(&scene, &run, "on");
+    pod.signal_within(scene.run("frozen")["pid"].as_i64().unwrap(), "STOP");
+    pod.shut_down();
+    assert!(pod.output().contains("is recorded as interrupted"), "{}", pod.output());
+    assert_eq!(scene.run("frozen")["reason"], "its pod was shut down");
 }
 
 #[test]

@@ -103,6 +103,21 @@ fn a_pod_that_is_being_shut_down_launches_and_resumes_nothing_and_says_where_to(
 }
 
 #[test]
+fn a_storm_of_dying_processes_does_not_keep_the_keeper_from_stopping_workers() {
+    let scene = Scene::new().script("polite", POLITE);
+    let mut pod = Pod::new(&scene, &["--grace", "30s"]).ready();
+    let run = pod.launch(&["polite"]);
+    until_printed(&scene, &run, "on");
+    // It ends with the pod.
+    let mut storm = pod.exec(&["sh", "-c", "echo on; while :; do ( : & ); done"]);
+    let mut storm = storm.stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Read::read_exact(storm.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
+    pod.shut_down();
+    assert_eq!(scene.run("polite")["state"], "interrupted", "{}", pod.output());
+    storm.wait().unwrap();
+}
+
+#[test]
 fn an_idle_pod_ends_at_once() {
     let scene = Scene::new();
     let mut pod = Pod::new(&scene, &["--grace", "1h"]).ready();
