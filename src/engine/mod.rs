@@ -8,8 +8,10 @@
 //!   └─────> indexes, command
 //! ```
 //!
-//! The promise: a batch and its checkpoint commit together or not at all, and only while this attempt holds the run. So a worker may be killed,
-//! frozen or cut off at any point, and no document is left out or changed twice. See [`checkpoint`].
+//! The promise, of a backfill on a replica set: a batch and its checkpoint commit together or not at all, and only while this attempt holds the
+//! run. So a worker may be killed, frozen or cut off at any point, and no document is left out or changed twice. See [`checkpoint`]. A copy is
+//! repeatable, for it upserts by key; indexes and commands are looked for before they are made. A standalone server has no transactions: there a step
+//! must say that it may be repeated.
 
 mod answer;
 pub mod apply;
