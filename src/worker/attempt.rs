@@ -83,7 +83,7 @@ async fn claim(ledger: &dyn LedgerWriter, config: &Config, id: RunId, attempt: u
     let worker = Worker { place: config.actor.place.clone(), process: ProcessIdentity::current() };
     let deadline = Instant::now() + CLAIM_WITHIN;
     loop {
-        let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease };
+        let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease.length() };
         match ledger.act(id, action).await {
             Ok(Acted::Changed(run)) => return Ok(*run),
             // An earlier claim arrived, only its answer did not.
@@ -385,7 +385,7 @@ impl<'a> Attempt<'a> {
         ));
         self.pump.settle().await;
         // No heart beats here: what is left of the lease is for the report.
-        let patience = ARCHIVE_WITHIN.min(self.config.lease / 3);
+        let patience = ARCHIVE_WITHIN.min(self.config.lease.margin());
         let archived = self.archive.finish(Instant::now() + patience).await;
         let lost = course.stop() == Some(Stop::LeaseLost);
         let reported = report(

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, getpid, getsid, kill_process, setsid};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
+use crate::lease::LeaseTerms;
 use crate::process;
 
 /// The hidden verb of this role.
@@ -91,8 +92,8 @@ impl Guard {
     }
 
     /// Tells it that the lease was renewed by a request sent at `renewed`. It leaves the worker the time to end the program itself.
-    pub fn renew(&mut self, renewed: Instant, lease: Duration) {
-        let left = (renewed + lease * 19 / 20).saturating_duration_since(Instant::now());
+    pub fn renew(&mut self, renewed: Instant, lease: LeaseTerms) {
+        let left = (renewed + lease.guarded_until()).saturating_duration_since(Instant::now());
         self.tell(Order::WaitUntil(since_boot() + left));
     }
 

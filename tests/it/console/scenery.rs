@@ -66,7 +66,7 @@ pub fn config() -> Config {
         mirror: MirrorTarget::Off,
         actor: actor("ana", "stopover-7d9f"),
         read_only: false,
-        lease: Duration::from_secs(30),
+        lease: stopover::lease::LeaseTerms::new(stopover::lease::LeaseSettings::default()).unwrap(),
         grace: Duration::from_secs(10),
     }
 }
