@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::lease::{LeaseSettings, LeaseTerms, LeaseTermsError};
 
-use super::Problem;
 use super::decode::Decoder;
 use super::files::read_text;
 use super::manifest::{self, Word};
 use super::problem::Position;
 use super::walk;
 use super::yaml::Node;
+use super::{Problem, ResumePolicy};
 
 /// What `stopover.yaml` says.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(super) struct Pattern {
     pub files: String,
     /// The command that runs a found file; without one, `.yaml` and `.yml` files are manifests and all others executables.
     pub command: Option<Vec<Word>>,
+    /// Who continues runs of a found file, where its manifest does not say.
+    pub resume: ResumePolicy,
 }
 
 /// Settings of `stopover.yaml`.
@@ -105,7 +107,7 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
 }
 
 fn pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
-    let fields = decoder.fields(node, "an element of `catalog`", &["files", "command"])?;
+    let fields = decoder.fields(node, "an element of `catalog`", &["files", "command", "resume"])?;
     let Some(files) = fields.get("files") else {
         decoder.report(node.at, "an element of `catalog` needs `files`", format!("write it as in `{EXAMPLE}`"));
         return None;
@@ -135,5 +137,6 @@ fn pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
             Some(words)
         }
     };
-    Some(Pattern { at: files.at, files: glob, command })
+    let resume = fields.get("resume").and_then(|node| manifest::resume(decoder, node)).unwrap_or_default();
+    Some(Pattern { at: files.at, files: glob, command, resume })
 }

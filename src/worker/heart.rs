@@ -25,6 +25,8 @@ pub struct Pulse {
     pub renewed: Instant,
     /// What an operator wants.
     pub wish: Option<WishKind>,
+    /// Whether that is forced: the program is to be ended at once, and renewals no longer count.
+    pub is_forced: bool,
     /// The speed that operators gave the run, over the manifest's.
     pub speed: Option<SpeedChange>,
     /// Another attempt holds the run, or it was ended: says which.
@@ -54,7 +56,8 @@ impl Heart {
         board: Board,
         claimed: Instant,
     ) -> (Self, watch::Receiver<Pulse>) {
-        let first = Pulse { renewed: claimed, wish: None, speed: run.speed(), fenced: None, trouble: None };
+        let first =
+            Pulse { renewed: claimed, wish: None, is_forced: false, speed: run.speed(), fenced: None, trouble: None };
         let (pulse, seen) = watch::channel(first);
         (Self { ledger, run: run.id, attempt: run.attempt, lease, board, stored: None, pulse }, seen)
     }
@@ -99,7 +102,14 @@ impl Heart {
                     self.stored = news;
                 }
                 self.pulse.send_modify(|pulse| {
-                    *pulse = Pulse { renewed: sent, wish: reply.wish, speed: reply.speed, fenced: None, trouble: None };
+                    *pulse = Pulse {
+                        renewed: if reply.is_forced { pulse.renewed } else { sent },
+                        wish: reply.wish,
+                        is_forced: reply.is_forced,
+                        speed: reply.speed,
+                        fenced: None,
+                        trouble: None,
+                    };
                 });
                 Ok(())
             }

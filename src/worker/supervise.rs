@@ -107,6 +107,15 @@ pub async fn watch<W: Work>(
                     fenced = Some(reason);
                 }
                 match pulse.wish {
+                    Some(wish) if pulse.is_forced => {
+                        if !killed {
+                            pump.note(format!("{}: an operator forces it to {}", W::KILLED, wish.verb()));
+                            work.kill();
+                            let why = stopping.map_or(Stop::Wish(wish), |stopping| stopping.why);
+                            stopping = Some(Stopping { why, until: Instant::now(), killed: true });
+                        }
+                        continue;
+                    }
                     Some(wish) => Stop::Wish(wish),
                     None => continue,
                 }
