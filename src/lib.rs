@@ -13,7 +13,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config place private process secret time
+//!   config lease place private process secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ pub mod config;
 pub mod console;
 pub mod engine;
 pub mod launch;
+pub mod lease;
 pub mod ledger;
 pub mod logs;
 pub mod place;

@@ -87,6 +87,11 @@ impl Engine {
         Ok(Self { course: Some(Box::pin(engine::execute(job))), stop, throttle, manifest: steps.speed })
     }
 
+    /// The speed that the manifest says.
+    pub fn manifest(&self) -> Speed {
+        self.manifest
+    }
+
     /// What passes an operator's choice of speed on, as long as the work goes on.
     pub fn tuner(&self) -> impl Fn(&Pulse) + use<> {
         let (throttle, manifest) = (self.throttle.clone(), self.manifest);
