@@ -90,6 +90,8 @@ pub struct Job {
     pub throttle: Throttle,
     /// Asks for a stop at the next checkpoint.
     pub stop: CancellationToken,
+    /// Says of a stop that nothing will be resumed: the run is cancelled.
+    pub for_good: CancellationToken,
     /// Tells the run's log.
     pub note: Arc<dyn Fn(String) + Send + Sync>,
     /// Tells the operator what should be known when the run is over.
@@ -151,6 +153,7 @@ pub async fn execute(job: Job) -> End {
         own: OwnLoad::default(),
         batch: steps.batch,
         stop: stop.clone(),
+        for_good: job.for_good,
         note: note.clone(),
         warn: job.warn,
         environment: job.environment,
