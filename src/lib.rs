@@ -13,7 +13,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config place pod private process secret time
+//!   config lease place pod private process secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod console;
 pub mod engine;
 pub mod keeper;
 pub mod launch;
+pub mod lease;
 pub mod ledger;
 pub mod logs;
 pub mod place;

@@ -77,7 +77,9 @@ impl Exit {
                         LaunchError::Refused(refusal) => Self::of_refusal(refusal),
                         LaunchError::WrongEnvironment(_) => Self::WrongEnvironment,
                         LaunchError::Ledger(error) => Self::of_ledger(error),
-                        LaunchError::StateDir { .. } | LaunchError::ShuttingDown { .. } => Self::Refused,
+                        LaunchError::StateDir { .. }
+                        | LaunchError::ShuttingDown { .. }
+                        | LaunchError::LeftAlive { .. } => Self::Refused,
                         LaunchError::Detach { .. } => Self::Failed,
                     });
                 }

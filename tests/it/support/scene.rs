@@ -137,7 +137,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// From what a finished process left.
+    /// What came of a command.
     pub fn of(output: &Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         Self {
