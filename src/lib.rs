@@ -5,6 +5,8 @@
 //! ```text
 //! cli       console          what people and scripts touch
 //!   \       /
+//!   recovery    |            what a pod does about runs without an operator
+//!       |       |
 //!    launch   worker         how a run comes to be; one run in its own process
 //!        \    /
 //!         logs               what runs print: file, mirror, archive, reading
@@ -30,6 +32,7 @@ pub mod logs;
 pub mod place;
 mod private;
 pub mod process;
+pub mod recovery;
 pub mod secret;
 pub mod time;
 pub mod worker;
