@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::process;
 
+use super::outcome::Stop;
 use super::supervise::Work;
 
 /// How the program's first process ended.
@@ -103,7 +104,7 @@ impl Work for Program {
     }
 
     /// Asks the whole group; a stopped one is woken up to hear it.
-    fn ask_to_stop(&mut self) {
+    fn ask_to_stop(&mut self, _: Stop) {
         self.signal(Signal::TERM);
         self.signal(Signal::CONT);
     }

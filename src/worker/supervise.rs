@@ -55,8 +55,8 @@ pub trait Work {
 
     /// Waits for it to end; may be given up and called again.
     fn ended(&mut self) -> impl Future<Output = Self::Exit>;
-    /// Asks it to stop at a checkpoint.
-    fn ask_to_stop(&mut self);
+    /// Asks it to stop at a checkpoint, and says why.
+    fn ask_to_stop(&mut self, why: Stop);
     /// Ends it.
     fn kill(&mut self);
 }
@@ -138,7 +138,7 @@ pub async fn watch<W: Work>(
             let cut_short = why == Stop::LeaseLost || pulse.borrow().trouble.is_some();
             let time = if cut_short { limits.grace.min(limits.left(&pulse)) } else { limits.grace };
             pump.note(format!("{}: {}; it has {}", W::ASKED, reason(why), short_duration(rounded(time))));
-            work.ask_to_stop();
+            work.ask_to_stop(why);
             stopping = Some(Stopping { why, until: Instant::now() + limits.grace, killed: false });
         }
     }
