@@ -5,6 +5,8 @@
 //! ```text
 //! cli       console          what people and scripts touch
 //!   \       /
+//!   recovery    |            what a pod does about runs without an operator
+//!       |       |
 //!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
 //!         logs               what runs print: file, mirror, archive, reading
@@ -32,6 +34,7 @@ pub mod place;
 pub mod pod;
 mod private;
 pub mod process;
+pub mod recovery;
 pub mod secret;
 pub mod time;
 pub mod worker;

@@ -19,6 +19,7 @@ mod logs;
 mod new;
 mod paint;
 mod quarantine;
+mod recover;
 mod resume;
 mod run;
 mod runs;
@@ -120,6 +121,8 @@ enum Verb {
     Guard,
     #[command(name = keeper::INTERRUPTED_VERB, hide = true)]
     Interrupted(interrupted::Args),
+    #[command(name = crate::recovery::VERB, hide = true)]
+    Recover,
 }
 
 /// Runs the program and says how it ended.
@@ -180,6 +183,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Interrupted(args) => interrupted::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, &args),
+            Verb::Recover => recover::run(&context).await,
             Verb::Console(_)
             | Verb::Completions(_)
             | Verb::Guard

@@ -10,8 +10,6 @@ use crate::config::Config;
 use crate::ledger::RunId;
 use crate::process::own_binary;
 
-/// The hidden verb of the child that looks after what earlier pods left.
-pub const RECOVER_VERB: &str = "recover";
 /// The hidden verb of the child that reports attempts whose workers had to be killed.
 pub const INTERRUPTED_VERB: &str = "interrupted";
 

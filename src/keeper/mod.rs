@@ -36,7 +36,7 @@ use crate::process::ProcessIdentity;
 use crate::time::short_duration;
 
 pub use behalf::{Ended, interrupt};
-pub use children::{Attempt, INTERRUPTED_VERB, RECOVER_VERB};
+pub use children::{Attempt, INTERRUPTED_VERB};
 use events::{Event, Events};
 use listener::{Health, Listener};
 pub use neighbours::VERB;

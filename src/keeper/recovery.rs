@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::recovery;
 
-use super::children::{self, RECOVER_VERB};
+use super::children;
 use super::events::Death;
 use super::voice::Voice;
 
@@ -51,7 +52,7 @@ impl<'a> Recovery<'a> {
 
     /// Starts it.
     pub fn start(&mut self, voice: &mut Voice) {
-        match children::start(self.config, &[RECOVER_VERB.to_owned()]) {
+        match children::start(self.config, &[recovery::VERB.to_owned()]) {
             Ok(pid) => self.state = State::Running { pid, since: Instant::now() },
             Err(error) => self.fail(&error.to_string(), voice),
         }

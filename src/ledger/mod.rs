@@ -3,6 +3,7 @@
 //! Two stores keep the same promises and pass the same contract suite: MongoDB, for production, and SQLite, which needs
 //! nothing. Reading and writing are separate capabilities: whoever is handed a [`LedgerReader`] cannot write by construction.
 
+mod account;
 mod address;
 mod delegate;
 mod mongo;
@@ -29,6 +30,7 @@ use crate::catalog::MigrationId;
 use crate::place::Actor;
 use crate::time::Timestamp;
 
+pub use account::Account;
 pub use address::LedgerAddress;
 pub use passport::{EnvironmentName, Passport, WrongEnvironment};
 pub use progress::{EngineProgress, Progress, Rate, RemainingCount};

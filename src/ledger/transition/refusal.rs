@@ -1,6 +1,8 @@
 //! Why an action is refused.
 
-use crate::time::Timestamp;
+use std::time::Duration;
+
+use crate::time::{Timestamp, short_duration};
 
 /// Why an action is refused; nothing was changed. Every text names the run and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,22 +70,16 @@ pub enum Refusal {
         verb: &'static str,
     },
     /// A stop by force of a run whose program still has time to stop.
-    #[error(
-        "run {run} is {word}: {operator} asked for it {ago} ago, from pod {pod}, and its program has {left} left to stop at a checkpoint; try again then"
-    )]
+    #[error("run {run} is {word}: {first}, and its program has {} left to stop at a checkpoint; try again then", short_duration(*.left))]
     TooEarly {
         /// Short id.
         run: String,
         /// `pausing` or `cancelling`.
         word: &'static str,
-        /// Who asked.
-        operator: String,
-        /// From where.
-        pod: String,
-        /// Since then.
-        ago: String,
+        /// Who asked, when, and from where.
+        first: String,
         /// Until force is due.
-        left: String,
+        left: Duration,
     },
     /// A pod would resume by itself what only an operator may.
     #[error("run {run} is {word}: only an operator continues it, with `stopover resume {run}`")]

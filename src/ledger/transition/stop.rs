@@ -98,11 +98,7 @@ impl Run {
             WishKind::Cancel => "cancelling",
         };
         let short = self.id.short();
-        let since = short_duration(now.since(wish.at));
-        let first = format!(
-            "run {short} is {asked} already: {} asked for it {since} ago, from pod {}",
-            wish.by.operator, wish.by.place.pod
-        );
+        let first = format!("run {short} is {asked} already: {}", asked_for(wish, now));
         match &wish.force {
             Some(force) => format!("{first}, and by force: {}", told(&force.by, force.at, now)),
             None => first,
@@ -122,7 +118,8 @@ impl Run {
             return Err(Refusal::NotAsked { run: self.id.short(), verb: kind.verb() });
         };
         let is_more = kind == WishKind::Cancel && wish.kind == WishKind::Pause;
-        if kind != wish.kind && !is_more || wish.force.is_some() && !is_more {
+        let is_first = kind == wish.kind && wish.force.is_none();
+        if !is_more && !is_first {
             return Ok(Applied::Already(self.asked_already(wish, now)));
         }
         let waited = now.since(wish.at);
@@ -130,10 +127,8 @@ impl Run {
             return Err(Refusal::TooEarly {
                 run: self.id.short(),
                 word: self.standing(now).word(),
-                operator: wish.by.operator.clone(),
-                pod: wish.by.place.pod.clone(),
-                ago: short_duration(waited),
-                left: short_duration(grace.saturating_sub(waited)),
+                first: asked_for(wish, now),
+                left: grace.saturating_sub(waited),
             });
         }
         let force = wish.force.clone().unwrap_or_else(|| Force { by: by.clone(), at: now, heard_at: None });
@@ -200,4 +195,10 @@ impl Run {
         };
         Ok(self.changed(next, now, EventKind::Acknowledged, None, text))
     }
+}
+
+/// Who asked for a stop first, when and from where.
+fn asked_for(wish: &Wish, now: Timestamp) -> String {
+    let ago = short_duration(now.since(wish.at));
+    format!("{} asked for it {ago} ago, from pod {}", wish.by.operator, wish.by.place.pod)
 }

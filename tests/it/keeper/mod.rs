@@ -7,6 +7,7 @@ mod listener;
 mod post;
 mod probe;
 mod reaping;
+mod recovery;
 mod shutdown;
 mod trouble;
 
