@@ -1,16 +1,15 @@
 //! What the keeper costs, measured on whole processes in process namespaces of their own: `cargo bench --bench keeper` (as root).
 //!
-//! Three parts: idling (processor time and memory over ten seconds), the end of a pod with ten workers (from SIGTERM to its exit), and a
+//! Four parts: idling (processor time and memory over ten seconds), the exec probe, the end of a pod with ten workers (from SIGTERM to its exit), and a
 //! storm of orphans, against a shell as PID 1, rounds interleaved. Ratios of one run are what to compare.
 
 #[path = "../main_job/measure.rs"]
-#[expect(dead_code, reason = "what is not measured here")]
 mod measure;
 mod pod;
 
 use std::time::{Duration, Instant};
 
-use measure::{cpu, median, memory, show};
+use measure::{cpu, median, memory, show, whole_process};
 use pod::Pod;
 
 /// What a pod idles in where there is no keeper.
@@ -22,7 +21,7 @@ const ORPHANS: usize = 5_000;
 fn main() {
     // `cargo bench -- NAME` runs the parts whose name contains NAME; cargo itself passes `--bench`.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let parts: [(&str, fn()); 3] = [("idle", idle), ("shutdown", shutdown), ("storm", storm)];
+    let parts: [(&str, fn()); 4] = [("idle", idle), ("probe", probe), ("shutdown", shutdown), ("storm", storm)];
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
             part();
@@ -40,6 +39,14 @@ fn idle() {
         let (all, own) = (memory(pod.first(), "VmRSS"), memory(pod.first(), "RssAnon"));
         show(&format!("{name}: memory"), &format!("{all:.1} MiB, of which {own:.1} its own"));
     }
+}
+
+fn probe() {
+    const PROBES: usize = 50;
+    println!("\nprobe: `stopover doctor --probe=ready`, median of {PROBES}");
+    let pod = Pod::keeper();
+    let times = (0..PROBES).map(|_| whole_process(&mut pod.probe()).0).collect();
+    show("from its start to its answer", &format!("{:.1} ms", median(times)));
 }
 
 fn shutdown() {

@@ -57,6 +57,11 @@ impl Pod {
         command
     }
 
+    /// The exec probe, within the pod.
+    pub fn probe(&self) -> Command {
+        self.exec(&[STOPOVER, "doctor", "--probe=ready"])
+    }
+
     fn states(&self) -> Vec<serde_json::Value> {
         let mut list = Command::new(STOPOVER);
         list.args(["list", "--json"]);
