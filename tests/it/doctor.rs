@@ -65,6 +65,7 @@ fn a_lost_run_says_that_its_process_is_gone_and_what_a_resume_would_do() {
     );
     let text = told(&scene, "pod-a");
     assert!(text.contains("would be attempt 2, from the start; this image has it unchanged"), "{text}");
+    assert!(lost["policy"] == "manual" && text.contains("it waits for an operator"), "{text}");
     assert_eq!(scene.run(NAME)["attempt"], 1, "it was only looked at");
 }
 

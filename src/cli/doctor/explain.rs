@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, ParamError};
+use crate::catalog::{Catalog, Entry, ParamError, ResumePolicy};
 use crate::cli::json::{RecoveryView, WishView};
 use crate::config::Config;
 use crate::launch::{PlanRefusal, ResumeRequest, left_here, resumption};
-use crate::ledger::{Account, Lease, Run, Worker};
+use crate::ledger::{Account, Lease, Run, Standing, Worker};
 use crate::place::Place;
 use crate::process::ProcessIdentity;
 use crate::time::{Timestamp, short_duration};
@@ -43,6 +43,8 @@ pub struct Explained<'a> {
     lease: Option<LeaseView>,
     wish: Option<WishView<'a>>,
     recoveries: Vec<RecoveryView<'a>>,
+    /// `auto` or `manual`: who continues it when it is interrupted or lost; null when this image does not have it.
+    policy: Option<ResumePolicy>,
     /// What a resume from here would do now; null when there is nothing to resume.
     resume: Option<DryRun>,
     /// How each part of this is told to a person.
@@ -117,6 +119,10 @@ impl Surroundings<'_> {
         for recovery in &run.recoveries {
             told.push(("recovery", format!("{}, {} ago", recovery.describe(), whole(now.since(recovery.at)))));
         }
+        let policy = self.policy(run);
+        if matches!(standing, Standing::Interrupted | Standing::Lost) {
+            told.push(("policy", describe_policy(policy).to_owned()));
+        }
         let resume = standing.is_resumable().then(|| self.try_out(run));
         if let Some(resume) = &resume {
             told.push(("resume", resume.describe(run)));
@@ -134,8 +140,16 @@ impl Surroundings<'_> {
             lease,
             wish: run.wish().map(WishView::new),
             recoveries: run.recoveries.iter().map(RecoveryView::new).collect(),
+            policy,
             resume,
             told,
+        }
+    }
+
+    fn policy(&self, run: &Run) -> Option<ResumePolicy> {
+        match self.catalog.entry(&run.migration) {
+            Some(Entry::Ready(migration)) => Some(migration.resume),
+            Some(Entry::Broken(_)) | None => None,
         }
     }
 
@@ -247,6 +261,16 @@ impl Explained<'_> {
     /// What is told to a person, by name.
     pub fn lines(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.told.iter().map(|(name, text)| (*name, text.as_str()))
+    }
+}
+
+fn describe_policy(policy: Option<ResumePolicy>) -> &'static str {
+    match policy {
+        Some(ResumePolicy::Auto) => {
+            "resume: auto; a pod whose keeper looks after runs continues it by itself, as far as it may"
+        }
+        Some(ResumePolicy::Manual) => "resume: manual; it waits for an operator",
+        None => "this image does not have it, or cannot read it; one that has says whether it goes on by itself",
     }
 }
 
