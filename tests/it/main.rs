@@ -6,6 +6,7 @@ mod catalog;
 mod catalog_steps;
 mod cli;
 mod console;
+mod doctor;
 mod engine;
 mod keeper;
 mod ledger;
