@@ -14,8 +14,8 @@ use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
 use crate::ledger::{
-    self, Acted, Action, Failure, FailureCause, LedgerError, LedgerWriter, Outcome, RemainingCount, Run, RunId,
-    WishKind, Worker,
+    self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
+    RunId, WishKind, Worker,
 };
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
@@ -115,6 +115,8 @@ struct Attempt<'a> {
 enum Course {
     /// There was no program. Says why.
     NotStarted(String),
+    /// There was none, because the right to run it had as good as ended.
+    TooLate,
     /// There was, and it has ended.
     Ended { end: End<Exit>, last_lines: Vec<String> },
     /// There were native steps, and they have ended.
@@ -134,6 +136,7 @@ impl Course {
                 cause: FailureCause::Start { message: message.clone() },
                 last_lines: Vec::new(),
             }),
+            Self::TooLate => Outcome::Interrupted(Interruption::LeaseLost),
             Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines),
             Self::Stepped(end) => outcome::of_steps(end.exit.as_ref(), end.stop, wish),
         }
@@ -142,7 +145,7 @@ impl Course {
     /// Another attempt holds the run: says which.
     fn fenced(&self) -> Option<&str> {
         match self {
-            Self::NotStarted(_) => None,
+            Self::NotStarted(_) | Self::TooLate => None,
             Self::Ended { end, .. } => end.fenced.as_deref(),
             Self::Stepped(End { exit: Some(engine::End::Fenced(reason)), .. }) => Some(reason),
             Self::Stepped(end) => end.fenced.as_deref(),
@@ -152,6 +155,7 @@ impl Course {
     fn stop(&self) -> Option<Stop> {
         match self {
             Self::NotStarted(_) => None,
+            Self::TooLate => Some(Stop::LeaseLost),
             Self::Ended { end, .. } => end.stop,
             Self::Stepped(end) => end.stop,
         }
@@ -195,16 +199,45 @@ impl<'a> Attempt<'a> {
                 self.accompany(&migration, program, output, signals, guard).await
             }
             Ok((migration, Started::Steps(engine))) => self.operate(&migration, engine, signals, guard).await,
-            Err(message) => {
+            Err(course) => {
                 guard.stand_down();
-                Course::NotStarted(self.masks.text(&message))
+                course
             }
         };
         self.conclude(course).await
     }
 
-    /// Starts the work if it is still the one that was launched.
-    fn start(&self) -> Result<(Migration, Started), String> {
+    /// Starts the work if it is still the one that was launched, and the right to do it still holds.
+    fn start(&self) -> Result<(Migration, Started), Course> {
+        let not_started = |message: String| Course::NotStarted(self.masks.text(&message));
+        let migration = self.launched().map_err(not_started)?;
+        // The answer to the claim may have been long on its way, or this process held still since. The guard knows the end of the lease by
+        // now, so that from this look on nothing can be late.
+        if self.limits(&migration).left(&self.pulse).is_zero() {
+            self.pump.note("nothing is started: the right to run is over, or nearly so");
+            return Err(Course::TooLate);
+        }
+        let started = match &migration.work {
+            Work::Executable(template) => {
+                let started = Program::start(&self.run.launch.command, &template.directory, &self.variables);
+                let (program, output) = started.map_err(not_started)?;
+                Started::Program(program, output)
+            }
+            Work::Steps(steps) => {
+                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
+                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
+                Started::Steps(Engine::start(&surroundings, steps, variables.clone()).map_err(not_started)?)
+            }
+        };
+        Ok((migration, started))
+    }
+
+    fn limits(&self, migration: &Migration) -> Limits {
+        Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout }
+    }
+
+    /// The migration, if it is still the one that was launched.
+    fn launched(&self) -> Result<Migration, String> {
         let Run { migration: id, launch, .. } = &self.run;
         let path = self.config.catalog.display();
         let migration = match Catalog::load(&self.config.catalog).entry(id) {
@@ -222,18 +255,7 @@ impl<'a> Attempt<'a> {
                 migration.checksum.short()
             ));
         }
-        let started = match &migration.work {
-            Work::Executable(template) => {
-                let (program, output) = Program::start(&launch.command, &template.directory, &self.variables)?;
-                Started::Program(program, output)
-            }
-            Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
-                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
-                Started::Steps(Engine::start(&surroundings, steps, variables.clone())?)
-            }
-        };
-        Ok((migration, started))
+        Ok(migration)
     }
 
     /// Stays with the program until nothing of it is left.
@@ -246,7 +268,7 @@ impl<'a> Attempt<'a> {
         guard: &mut Guard,
     ) -> Course {
         let carried = self.pump.carry(stdout, stderr);
-        let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
+        let limits = self.limits(migration);
         let mut countdown = self.countdown(migration);
         // The program is over; nothing more is to be said of it.
         let (over, settled) = (CancellationToken::new(), CancellationToken::new());
@@ -299,7 +321,7 @@ impl<'a> Attempt<'a> {
         signals: &mut Signals,
         guard: &mut Guard,
     ) -> Course {
-        let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
+        let limits = self.limits(migration);
         let mut countdown = self.countdown(migration);
         let (over, settled, unguarded) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let succeeded = Cell::new(false);
