@@ -54,6 +54,14 @@ pub fn own_binary() -> PathBuf {
     }
 }
 
+/// Whether another process executes the same binary.
+#[must_use]
+pub fn is_own_binary(pid: i32) -> bool {
+    let identity = |path: String| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let own = identity("/proc/self/exe".to_owned());
+    own.is_some() && identity(format!("/proc/{pid}/exe")) == own
+}
+
 /// Starts `command` in `directory`, in a process group of its own, with `environment` and nothing else of this process: its standard
 /// input is empty unless `streams` says otherwise.
 ///
@@ -87,10 +95,14 @@ pub fn members_of_session(session: i32) -> Vec<i32> {
     processes_where(|stat| stat.session == session)
 }
 
-fn processes_where(wanted: impl Fn(&Stat) -> bool) -> Vec<i32> {
+/// The pids of all processes that can be seen from here.
+pub fn all() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|&pid| stat(pid).is_some_and(|stat| wanted(&stat))).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+}
+
+fn processes_where(wanted: impl Fn(&Stat) -> bool) -> Vec<i32> {
+    all().filter(|&pid| stat(pid).is_some_and(|stat| wanted(&stat))).collect()
 }
 
 fn start_ticks(pid: i32) -> Option<i64> {

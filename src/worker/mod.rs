@@ -27,6 +27,7 @@ mod remaining;
 mod report;
 mod signals;
 mod steps;
+pub mod strays;
 mod supervise;
 mod tail;
 mod warnings;
