@@ -7,6 +7,7 @@ mod catalog_steps;
 mod cli;
 mod console;
 mod engine;
+mod faults;
 mod ledger;
 mod logs;
 mod mongodb;

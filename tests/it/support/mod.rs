@@ -1,6 +1,8 @@
 //! What all tests share.
 
+pub mod documents;
 pub mod mongo;
+pub mod proxy;
 pub mod pty;
 pub mod replica_set;
 pub mod scene;
