@@ -29,6 +29,7 @@ use super::guard::Guard;
 use super::guarding::keep_guarded;
 use super::heart::{Heart, Pulse};
 use super::mask::Masks;
+use super::memory::MemoryKills;
 use super::outcome::{self, Stop};
 use super::program::{Exit, Output, Program};
 use super::pump::{Pump, PumpParts};
@@ -268,6 +269,7 @@ impl<'a> Attempt<'a> {
         guard: &mut Guard,
     ) -> Course {
         let carried = self.pump.carry(stdout, stderr);
+        let memory = MemoryKills::watch();
         let limits = self.limits(migration);
         let mut countdown = self.countdown(migration);
         // The program is over; nothing more is to be said of it.
@@ -277,6 +279,10 @@ impl<'a> Attempt<'a> {
         let pulse = self.pulse.clone();
         let supervising = async {
             let end = supervise::watch(&mut program, &self.pump, pulse.clone(), signals, &unguarded, limits).await;
+            if let Some(reason) = memory.explain(&end.exit) {
+                self.pump.note(reason);
+                self.warnings.set(Subject::Memory, Some(reason.to_owned()));
+            }
             self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN.min(limits.left(&pulse)));
             let carried = carried.await.unwrap_or_default();
             if carried.cut_off {

@@ -19,6 +19,7 @@ pub mod guard;
 mod guarding;
 mod heart;
 mod mask;
+mod memory;
 mod outcome;
 mod program;
 mod protocol;

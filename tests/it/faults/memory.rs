@@ -50,11 +50,13 @@ fn greedy(first: &str) -> Case {
     Case::with(Scene::new(), "", &each)
 }
 
-fn fails_and_is_resumed(case: &Case) {
+/// How the first attempt ended, when the second has done the rest.
+fn fails_and_is_resumed(case: &Case) -> Value {
     let run = case.scene.until(NAME, &["failed"]);
     assert_eq!(run["error"]["signal"], 9, "{run}");
     assert_eq!(run["done"], 20, "{run}");
     assert_eq!(case.resume_and_check()["attempt"], 2);
+    run
 }
 
 #[test]
@@ -73,7 +75,8 @@ fn a_worker_in_the_same_cgroup_outlives_the_program_that_was_greedy() {
     let mut launcher = Command::new("sh");
     launcher.args(["-c", &script, crate::support::scene::STOPOVER]).env_clear().envs(case.scene.environment());
     assert!(launcher.output().unwrap().status.success());
-    let run = case.scene.until(NAME, &["running", "failed"]);
-    fails_and_is_resumed(&case);
+    let run = fails_and_is_resumed(&case);
+    assert!(run["warnings"].to_string().contains("for lack of memory"), "{run}");
+    assert!(case.log(&run).contains("for lack of memory"), "{}", case.log(&run));
     until_dead("the first worker", worker_of(&run));
 }
