@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::{Project, Settings};
+use crate::lease::{LeaseSettings, LeaseTerms, LeaseTermsError};
 use crate::ledger::{EnvironmentName, LedgerAddress};
 use crate::place::{Actor, Place};
 use crate::secret::{Secret, uri_password};
@@ -45,8 +46,8 @@ pub struct Config {
     pub actor: Actor,
     /// Look, don't touch. Set by `--read-only` or `STOPOVER_READ_ONLY=1`; no flag undoes the variable.
     pub read_only: bool,
-    /// How long a worker's right holds without renewal.
-    pub lease: Duration,
+    /// How long a worker's right holds, how often it is renewed, and how much of it is kept to stop in.
+    pub lease: LeaseTerms,
     /// How long a stopping program has between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
@@ -227,15 +228,11 @@ impl Config {
             mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
             actor: Actor { operator, place: Arc::new(Place::current()) },
             read_only,
-            lease: duration("STOPOVER_LEASE")?.or(lease).unwrap_or(Self::DEFAULT_LEASE).max(Self::MINIMUM_LEASE),
+            lease: lease_terms(lease)?,
             grace: duration("STOPOVER_GRACE")?.or(grace).unwrap_or(Self::DEFAULT_GRACE),
         })
     }
 
-    /// See [`Config::lease`].
-    pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
-    /// A lease shorter than this would be lost to an ordinary pause of the server.
-    pub const MINIMUM_LEASE: Duration = Duration::from_secs(3);
     /// See [`Config::grace`].
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
@@ -257,7 +254,9 @@ impl Config {
             ("STOPOVER_LEDGER", ledger),
             ("STOPOVER_MIRROR", self.mirror.as_variable().into_os_string()),
             ("STOPOVER_OPERATOR", self.actor.operator.clone().into()),
-            ("STOPOVER_LEASE", humantime::format_duration(self.lease).to_string().into()),
+            ("STOPOVER_LEASE", humantime::format_duration(self.lease.length()).to_string().into()),
+            ("STOPOVER_LEASE_RENEWAL", humantime::format_duration(self.lease.renewal()).to_string().into()),
+            ("STOPOVER_LEASE_MARGIN", humantime::format_duration(self.lease.margin()).to_string().into()),
             ("STOPOVER_GRACE", humantime::format_duration(self.grace).to_string().into()),
         ];
         if let Some(uri) = &self.database {
@@ -268,6 +267,26 @@ impl Config {
         }
         variables
     }
+}
+
+/// What the environment says of the lease, over `stopover.yaml`.
+fn lease_terms(project: LeaseSettings) -> Result<LeaseTerms, ConfigError> {
+    const LENGTH: &str = "STOPOVER_LEASE";
+    const RENEWAL: &str = "STOPOVER_LEASE_RENEWAL";
+    const MARGIN: &str = "STOPOVER_LEASE_MARGIN";
+    let environment =
+        LeaseSettings { length: duration(LENGTH)?, renewal: duration(RENEWAL)?, margin: duration(MARGIN)? };
+    LeaseTerms::new(environment.over(project)).map_err(|error| ConfigError::Invalid {
+        name: match error {
+            LeaseTermsError::Length(_) => "STOPOVER_LEASE, or `lease` of stopover.yaml",
+            LeaseTermsError::Renewal(_) => "STOPOVER_LEASE_RENEWAL, or `renewal` of stopover.yaml",
+            LeaseTermsError::Margin(_) => "STOPOVER_LEASE_MARGIN, or `margin` of stopover.yaml",
+            LeaseTermsError::Crowded { .. } => {
+                "STOPOVER_LEASE, STOPOVER_LEASE_RENEWAL and STOPOVER_LEASE_MARGIN, or `lease`, `renewal` and `margin` of stopover.yaml"
+            }
+        },
+        reason: error.to_string(),
+    })
 }
 
 fn ledger_address(

@@ -5,6 +5,8 @@
 //! ```text
 //! cli       console          what people and scripts touch
 //!   \       /
+//!   recovery    |            what a pod does about runs without an operator
+//!       |       |
 //!    launch   worker         how a run comes to be; one run in its own process
 //!        \    /
 //!         logs               what runs print: file, mirror, archive, reading
@@ -13,7 +15,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config place private process secret time
+//!   config lease place private process secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -24,11 +26,13 @@ pub mod config;
 pub mod console;
 pub mod engine;
 pub mod launch;
+pub mod lease;
 pub mod ledger;
 pub mod logs;
 pub mod place;
 mod private;
 pub mod process;
+pub mod recovery;
 pub mod secret;
 pub mod time;
 pub mod worker;

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 /// A process: its pid together with its start time in clock ticks since boot (field 22 of `/proc/PID/stat`, see proc(5)).
@@ -93,6 +97,26 @@ pub fn members_of_group(group: i32) -> Vec<i32> {
 #[must_use]
 pub fn members_of_session(session: i32) -> Vec<i32> {
     processes_where(|stat| stat.session == session)
+}
+
+/// Kills what `find` finds until it finds nothing: what is forked meanwhile is found in the next round.
+///
+/// # Errors
+/// When something lives on after a second.
+pub fn end_all(find: impl Fn() -> Vec<i32>) -> io::Result<()> {
+    let mut left = Vec::new();
+    for _ in 0..100 {
+        left = find();
+        if left.is_empty() {
+            return Ok(());
+        }
+        for pid in left.iter().copied().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let pids = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Err(io::Error::other(format!("processes live on although they were killed: {pids}")))
 }
 
 /// The pids of all processes that can be seen from here.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use mongodb::{Client, Collection};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 
 use crate::payments::{FIELD, payment, undone};
 
@@ -22,7 +22,7 @@ const PRISTINE: &str = "pristine";
 pub struct Server {
     process: Child,
     port: u16,
-    runtime: Runtime,
+    driver: Handle,
     client: Client,
     _directory: TempDir,
 }
@@ -51,8 +51,11 @@ impl Server {
         let initiate = Command::new("python3").args(["scripts/mongo-initiate.py", &port.to_string(), "bench"]).status();
         assert!(initiate.is_ok_and(|status| status.success()), "mongod became no replica set");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let client = runtime.block_on(Client::with_uri_str(uri(port))).expect("mongod is there");
-        Self { process, port, runtime, client, _directory: directory }
+        let driver = runtime.handle().clone();
+        // The driver's own tasks go on while the bench waits for other processes.
+        std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        let client = driver.block_on(Client::with_uri_str(uri(port))).expect("mongod is there");
+        Self { process, port, driver, client, _directory: directory }
     }
 
     /// Its address, with the database.
@@ -62,7 +65,7 @@ impl Server {
 
     /// Waits for work on it.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
+        self.driver.block_on(work)
     }
 
     /// The collection that is changed.

@@ -4,11 +4,11 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The middle of some figures.
+/// The middle of some figures; of an even number, the mean of the two in the middle.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     assert!(!figures.is_empty(), "a median needs figures");
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    f64::midpoint(figures[(figures.len() - 1) / 2], figures[figures.len() / 2])
 }
 
 /// A line of `/proc/PID/status` in MiB: `VmRSS` (now) or `VmHWM` (the highest so far).

@@ -17,6 +17,8 @@ use crate::world::Place;
 
 /// Longer than a lease, at most.
 const LONG: Duration = Duration::from_secs(6);
+/// How long a worker may take to post another guard: it looks once a second.
+const GUARD_WITHIN: Duration = Duration::from_millis(2_500);
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
@@ -95,13 +97,18 @@ impl Victim<'_> {
                 let stopped = signal(pid, Signal::STOP);
                 sleep(random.within(LONG));
                 // Its guard may have ended it meanwhile.
-                if self.worker() == Some(pid) {
+                if self.worker_in(|state| state == 'T') == Some(pid) {
                     signal(pid, Signal::CONT);
                 }
                 stopped
             }),
             Fault::ProgramKilled => self.below(|line| !line.contains("guard")),
-            Fault::GuardKilled => self.below(|line| line.contains("guard")),
+            Fault::GuardKilled => {
+                let killed = self.below(|line| line.contains("guard"));
+                // A worker that stands still before it has posted another has nothing that ends its program.
+                sleep(GUARD_WITHIN);
+                killed
+            }
             Fault::WorkerAskedToEnd => self.worker().is_some_and(|pid| signal(pid, Signal::TERM)),
             Fault::Paused => self.operator("pause", random),
             Fault::Cancelled => self.operator("cancel", random),
@@ -111,11 +118,19 @@ impl Victim<'_> {
         }
     }
 
-    /// The worker, if it lives.
+    /// The worker, if it lives and is not frozen: what is, is left to its guard, which nothing may happen to any more.
     fn worker(&self) -> Option<i32> {
+        self.worker_in(|state| state != 'T')
+    }
+
+    /// The worker, if it lives in such a state.
+    fn worker_in(&self, like: impl Fn(char) -> bool) -> Option<i32> {
         let pid = i32::try_from(self.run["pid"].as_i64()?).ok()?;
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        memchr::memmem::find(&line, self.run["id"].as_str()?.as_bytes()).map(|_| pid)
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        let is_it = memchr::memmem::find(&line, self.run["id"].as_str()?.as_bytes()).is_some();
+        (is_it && like(state)).then_some(pid)
     }
 
     /// Kills one process of its session that is like this.

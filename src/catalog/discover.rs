@@ -216,6 +216,7 @@ fn bare(candidate: &Candidate<'_>, file: &Path, checksum: Checksum, command: Com
         params: Vec::new(),
         remaining: None,
         timeout: None,
+        resume: candidate.pattern.resume,
         needs_mongodb: false,
         work: Work::Executable(command),
     })
@@ -308,6 +309,7 @@ fn read_manifest(
         params: manifest.params,
         remaining: manifest.remaining,
         timeout: manifest.timeout,
+        resume: manifest.resume.unwrap_or(candidate.pattern.resume),
         needs_mongodb: manifest.needs_mongodb,
         work,
     }))

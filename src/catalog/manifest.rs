@@ -9,7 +9,7 @@ use super::command::Commands;
 use super::decode::{Decoder, Fields};
 use super::problem::{Position, Problem};
 use super::yaml::{Node, Value};
-use super::{MigrationId, ParamSpec, Remaining, Work, filter, params, steps};
+use super::{MigrationId, ParamSpec, Remaining, ResumePolicy, Work, filter, params, steps};
 
 /// What a manifest says, as far as it could be understood.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Manifest {
     pub remaining: Option<Remaining>,
     pub requires: Vec<Requirement>,
     pub timeout: Option<Duration>,
+    /// `None` when it leaves that to `stopover.yaml`.
+    pub resume: Option<ResumePolicy>,
     pub needs_mongodb: bool,
 }
 
@@ -49,6 +51,7 @@ const KEYS: &[&str] = &[
     "remaining",
     "requires",
     "timeout",
+    "resume",
     "needs",
     "steps",
     "backfill",
@@ -104,6 +107,7 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node, commands: &mut Commands<'_>) -
         remaining,
         requires: fields.get("requires").map(|node| requires(decoder, node)).unwrap_or_default(),
         timeout: fields.get("timeout").and_then(|node| decoder.duration(node, "timeout")),
+        resume: fields.get("resume").and_then(|node| resume(decoder, node)),
     })
 }
 
@@ -181,6 +185,18 @@ fn requires(decoder: &mut Decoder<'_>, node: &Node) -> Vec<Requirement> {
             }
         }
     })
+}
+
+/// Who continues a run that was interrupted or lost.
+pub(super) fn resume(decoder: &mut Decoder<'_>, node: &Node) -> Option<ResumePolicy> {
+    let word = decoder.text(node, "resume")?;
+    let known = [ResumePolicy::Manual, ResumePolicy::Auto].into_iter().find(|policy| policy.word() == word);
+    if known.is_none() {
+        let remedy =
+            "write `auto` for a pod that continues by itself what was interrupted or lost, or `manual` for an operator";
+        decoder.report(node.at, format!("`resume` cannot be `{word}`"), remedy);
+    }
+    known
 }
 
 /// Whether it needs a MongoDB, the only thing there is to need.

@@ -156,10 +156,34 @@ pub struct Migration {
     pub remaining: Option<Remaining>,
     /// An attempt that takes longer is stopped and fails.
     pub timeout: Option<Duration>,
+    /// Who continues a run that stopped without anybody's wish.
+    pub resume: ResumePolicy,
     /// Whether it can only run with a MongoDB: `needs: [mongodb]`, or a `remaining` that counts in one.
     pub needs_mongodb: bool,
     /// What is executed.
     pub work: Work,
+}
+
+/// Who continues a run that was interrupted or lost. What an operator paused, and what failed, always waits for an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResumePolicy {
+    /// An operator.
+    #[default]
+    Manual,
+    /// Any pod whose image has the migration unchanged, by itself.
+    Auto,
+}
+
+impl ResumePolicy {
+    /// The word for it, in manifests and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Auto => "auto",
+        }
+    }
 }
 
 /// What a run of a migration executes.

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Problem;
+use crate::lease::{LeaseSettings, LeaseTerms, LeaseTermsError};
+
 use super::decode::Decoder;
 use super::files::read_text;
 use super::manifest::{self, Word};
 use super::problem::Position;
 use super::walk;
 use super::yaml::Node;
+use super::{Problem, ResumePolicy};
 
 /// What `stopover.yaml` says.
 #[derive(Debug, Default)]
@@ -29,13 +31,15 @@ pub(super) struct Pattern {
     pub files: String,
     /// The command that runs a found file; without one, `.yaml` and `.yml` files are manifests and all others executables.
     pub command: Option<Vec<Word>>,
+    /// Who continues runs of a found file, where its manifest does not say.
+    pub resume: ResumePolicy,
 }
 
 /// Settings of `stopover.yaml`.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `lease:`, see [`crate::config::Config::lease`].
-    pub lease: Option<Duration>,
+    /// `lease:`, `renewal:` and `margin:`, see [`LeaseTerms`].
+    pub lease: LeaseSettings,
     /// `grace:`, see [`crate::config::Config::grace`].
     pub grace: Option<Duration>,
 }
@@ -76,7 +80,7 @@ impl Project {
 }
 
 fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
-    let fields = decoder.fields(root, "stopover.yaml", &["catalog", "lease", "grace"])?;
+    let fields = decoder.fields(root, "stopover.yaml", &["catalog", "lease", "renewal", "margin", "grace"])?;
     let patterns = if let Some(node) = fields.get("catalog") {
         decoder.list(node, "catalog", EXAMPLE, pattern)
     } else {
@@ -84,11 +88,26 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
         Vec::new()
     };
     let mut duration = |name| fields.get(name).and_then(|node| decoder.duration(node, name));
-    Some(Project { patterns, settings: Settings { lease: duration("lease"), grace: duration("grace") } })
+    let lease = LeaseSettings { length: duration("lease"), renewal: duration("renewal"), margin: duration("margin") };
+    let grace = duration("grace");
+    if let Err(error) = LeaseTerms::new(lease) {
+        let named = match error {
+            LeaseTermsError::Length(_) => &["lease"][..],
+            LeaseTermsError::Renewal(_) => &["renewal"],
+            // The default margin follows the lease, which may be what is too short.
+            LeaseTermsError::Margin(_) => &["margin", "lease"],
+            LeaseTermsError::Crowded { .. } => &["margin", "renewal", "lease"],
+        };
+        let at = named.iter().find_map(|name| fields.get(name)).map_or(root.at, |node| node.at);
+        let error = error.to_string();
+        let (message, remedy) = error.split_once(": ").unwrap_or((&error, "mend the terms of the lease"));
+        decoder.report(at, message, remedy);
+    }
+    Some(Project { patterns, settings: Settings { lease, grace } })
 }
 
 fn pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
-    let fields = decoder.fields(node, "an element of `catalog`", &["files", "command"])?;
+    let fields = decoder.fields(node, "an element of `catalog`", &["files", "command", "resume"])?;
     let Some(files) = fields.get("files") else {
         decoder.report(node.at, "an element of `catalog` needs `files`", format!("write it as in `{EXAMPLE}`"));
         return None;
@@ -118,5 +137,6 @@ fn pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
             Some(words)
         }
     };
-    Some(Pattern { at: files.at, files: glob, command })
+    let resume = fields.get("resume").and_then(|node| manifest::resume(decoder, node)).unwrap_or_default();
+    Some(Pattern { at: files.at, files: glob, command, resume })
 }

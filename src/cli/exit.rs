@@ -75,7 +75,7 @@ impl Exit {
                         LaunchError::Refused(refusal) => Self::of_refusal(refusal),
                         LaunchError::WrongEnvironment(_) => Self::WrongEnvironment,
                         LaunchError::Ledger(error) => Self::of_ledger(error),
-                        LaunchError::StateDir { .. } => Self::Refused,
+                        LaunchError::StateDir { .. } | LaunchError::LeftAlive { .. } => Self::Refused,
                         LaunchError::Detach { .. } => Self::Failed,
                     });
                 }

@@ -14,7 +14,7 @@ pub fn run() -> Result<Exit> {
     if watch != Watch::Relieved
         && let Some(mark) = mark
     {
-        mark.kill_all();
+        mark.kill_all()?;
     }
     match watch {
         Watch::Relieved => {}

@@ -6,10 +6,12 @@ use color_eyre::Result;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::catalog::{Entry, MigrationId, Problem, Step, Work};
+use crate::catalog::{Entry, MigrationId, Problem, ResumePolicy, Step, Work};
 use crate::ledger::{
-    EngineProgress, Event, FailureCause, History, MigrationState, Quarantined, Run, RunState, SpeedChange,
+    EngineProgress, Event, FailureCause, History, MigrationState, Quarantined, Recovery, RecoveryOutcome, Resumed, Run,
+    RunState, SpeedChange, Wish,
 };
+use crate::place::Actor;
 use crate::time::Timestamp;
 
 /// Prints a value as one JSON document.
@@ -34,6 +36,8 @@ pub struct MigrationView<'a> {
     /// Relative to `stopover.yaml`; null when the migration is not in this image.
     pub file: Option<String>,
     pub checksum: Option<&'a str>,
+    /// `auto` or `manual`: who continues a run that was interrupted or lost; null when it is not in this image.
+    pub resume: Option<ResumePolicy>,
     /// The program and its arguments, as declared; null when it is none.
     pub command: Option<&'a [String]>,
     /// What Stopover executes itself; empty for a program.
@@ -110,8 +114,50 @@ pub struct RunView<'a> {
     pub error: Option<ErrorView<'a>>,
     /// One line on why it stands still, when that needs a reason.
     pub reason: Option<String>,
+    /// What an operator asked of its worker, while that is at work.
+    pub wish: Option<WishView<'a>>,
+    /// Who asked for the current attempt; null for the first.
+    pub resumed: Option<DeedView<'a>>,
+    /// What pods did about it by themselves since an operator last launched or resumed it, oldest first.
+    pub recoveries: Vec<RecoveryView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<EventView<'a>>>,
+}
+
+/// Who did something, when and from where.
+#[derive(Serialize)]
+pub struct DeedView<'a> {
+    pub by: &'a str,
+    pub pod: &'a str,
+    pub at: String,
+}
+
+/// A pause or cancel that is asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WishView<'a> {
+    /// `pause` or `cancel`.
+    pub kind: &'static str,
+    pub by: &'a str,
+    pub pod: &'a str,
+    pub at: String,
+    /// When the worker heard it.
+    pub heard_at: Option<String>,
+    /// That it is asked for by force; null when it is not.
+    pub force: Option<DeedView<'a>>,
+}
+
+/// What a pod did about a run by itself.
+#[derive(Serialize)]
+pub struct RecoveryView<'a> {
+    pub at: String,
+    pub pod: &'a str,
+    /// `resumed` or `declined`.
+    pub outcome: &'static str,
+    /// The attempt that it began.
+    pub attempt: Option<u32>,
+    /// Why it did not.
+    pub reason: Option<&'a str>,
 }
 
 /// What native work tells of itself.
@@ -191,6 +237,7 @@ impl<'a> MigrationView<'a> {
             requires: ready.map_or(&[], |migration| &migration.requires),
             file: file.map(|file| file.display().to_string()),
             checksum: ready.map(|migration| migration.checksum.as_str()),
+            resume: ready.map(|migration| migration.resume),
             command: ready.and_then(|migration| migration.work.program()).map(|template| &*template.argv),
             steps: match ready.map(|migration| &migration.work) {
                 Some(Work::Steps(steps)) => steps.steps.iter().map(StepView::new).collect(),
@@ -268,6 +315,9 @@ impl<'a> RunView<'a> {
                 .and_then(|checkpoint| RawValue::from_string(checkpoint.as_json().to_owned()).ok()),
             error: ErrorView::of(run),
             reason: run.reason(),
+            wish: run.wish().map(WishView::new),
+            resumed: run.resumed.as_ref().map(|Resumed { by, at }| DeedView::new(by, *at)),
+            recoveries: run.recoveries.iter().map(RecoveryView::new).collect(),
             events: None,
         }
     }
@@ -276,6 +326,35 @@ impl<'a> RunView<'a> {
     pub fn with_events(mut self, events: &'a [Event]) -> Self {
         self.events = Some(events.iter().map(EventView::new).collect());
         self
+    }
+}
+
+impl<'a> DeedView<'a> {
+    fn new(by: &'a Actor, at: Timestamp) -> Self {
+        Self { by: &by.operator, pod: &by.place.pod, at: at.rfc3339() }
+    }
+}
+
+impl<'a> WishView<'a> {
+    fn new(wish: &'a Wish) -> Self {
+        Self {
+            kind: wish.kind.verb(),
+            by: &wish.by.operator,
+            pod: &wish.by.place.pod,
+            at: wish.at.rfc3339(),
+            heard_at: wish.heard_at.map(Timestamp::rfc3339),
+            force: wish.force.as_ref().map(|force| DeedView::new(&force.by, force.at)),
+        }
+    }
+}
+
+impl<'a> RecoveryView<'a> {
+    fn new(recovery: &'a Recovery) -> Self {
+        let (outcome, attempt, reason) = match &recovery.outcome {
+            RecoveryOutcome::Resumed { attempt } => ("resumed", Some(*attempt), None),
+            RecoveryOutcome::Declined { reason } => ("declined", None, Some(reason.as_str())),
+        };
+        Self { at: recovery.at.rfc3339(), pod: &recovery.pod, outcome, attempt, reason }
     }
 }
 

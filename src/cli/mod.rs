@@ -17,6 +17,7 @@ mod logs;
 mod new;
 mod paint;
 mod quarantine;
+mod recover;
 mod resume;
 mod run;
 mod runs;
@@ -112,6 +113,8 @@ enum Verb {
     Worker(worker::Args),
     #[command(name = crate::worker::guard::VERB, hide = true)]
     Guard,
+    #[command(name = crate::recovery::VERB, hide = true)]
+    Recover,
 }
 
 /// Runs the program and says how it ended.
@@ -166,6 +169,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Doctor(args) => doctor::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, &args),
+            Verb::Recover => recover::run(&context).await,
             Verb::Console(_) | Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => {
                 unreachable!("handled above")
             }

@@ -95,26 +95,28 @@ pub fn confirm(passport: &Passport, migration: &MigrationId, given: &Confirm) ->
     if !passport.protected {
         return Ok(());
     }
-    let typed = match &given.name {
-        Some(name) => name.clone(),
+    let what = format!("{} is a protected environment", passport.environment);
+    confirm_name(&what, migration, given.name.as_deref())
+}
+
+/// Asks for the migration's name because of `what`, or takes it as `given` by `--confirm`.
+pub fn confirm_name(what: &str, migration: &MigrationId, given: Option<&str>) -> Result<()> {
+    let typed = match given {
+        Some(name) => name.to_owned(),
         None if std::io::stdin().is_terminal() => {
-            eprint!("{} is a protected environment. Type the migration's name to go on: ", passport.environment);
+            eprint!("{what}. Type the migration's name to go on: ");
             std::io::stderr().flush()?;
             let mut line = String::new();
             std::io::stdin().lock().read_line(&mut line)?;
             line
         }
         None => {
-            return Err(UserError::Refused(format!(
-                "{} is a protected environment: confirm with `--confirm {migration}`",
-                passport.environment
-            ))
-            .into());
+            return Err(UserError::Refused(format!("{what}: confirm with `--confirm {migration}`")).into());
         }
     };
     if typed.trim() != migration.as_str() {
         return Err(UserError::Refused(format!(
-            "not confirmed: the name typed is not `{migration}`; nothing was launched"
+            "not confirmed: the name typed is not `{migration}`; nothing was done"
         ))
         .into());
     }

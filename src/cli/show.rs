@@ -6,7 +6,7 @@ use std::io::Write as _;
 use color_eyre::Result;
 use serde::Serialize;
 
-use crate::catalog::{Entry, Fact, Migration, MigrationId, ParamKind, Work};
+use crate::catalog::{Entry, Fact, Migration, MigrationId, ParamKind, ResumePolicy, Work};
 use crate::ledger::{EngineProgress, Event, History, MigrationState, Run, RunQuery, Seen, SpeedChange};
 use crate::time::Timestamp;
 
@@ -124,6 +124,10 @@ fn describe(text: &mut String, migration: &Migration, requires: &[String]) -> Re
     line("requires", &requires.join(", "))?;
     line("needs", if migration.needs_mongodb { "mongodb" } else { "" })?;
     line("timeout", &migration.timeout.map(crate::time::short_duration).unwrap_or_default())?;
+    line(
+        "resume",
+        if migration.resume == ResumePolicy::Auto { "auto: goes on by itself when interrupted or lost" } else { "" },
+    )?;
     for param in &migration.params {
         let kind = match &param.kind {
             ParamKind::String => "string".to_owned(),
@@ -196,6 +200,13 @@ fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) 
     }
     for warning in &progress.warnings {
         writeln!(text, "  warning      {warning}")?;
+    }
+    if let Some(account) = run.account(now) {
+        writeln!(text, "  now          {}", account.what)?;
+        writeln!(text, "  next         {}", account.next)?;
+    }
+    for recovery in &run.recoveries {
+        writeln!(text, "  recovery     {}, {}", recovery.describe(), ago(recovery.at, now))?;
     }
     for event in events {
         writeln!(text, "  {}  {}", event.at, event.text)?;

@@ -59,9 +59,7 @@ async fn attempt(pen: &Pen, config: &Config, confirmed: Confirmed) -> Result<Act
             Ok(Acted::Done { text, run: Some(Box::new(run)) })
         }
         Confirmed::Stop(run, migration, kind) => {
-            launch::check_environment(ledger, config).await.map_err(|error| error.to_string())?;
-            let action = Action::Stop { kind, by: config.actor.clone() };
-            match ledger.act(run, action).await.map_err(|error| error.to_string())? {
+            match launch::stop(ledger, config, run, kind, false).await.map_err(|error| error.to_string())? {
                 ledger::Acted::Changed(run) => {
                     let what = match (kind, run.lease().is_some()) {
                         (WishKind::Pause, true) => "is asked to pause",

@@ -52,6 +52,8 @@ pub struct Context {
     pub batch: Duration,
     /// Asks for a stop at the next checkpoint.
     pub stop: CancellationToken,
+    /// Says of a stop that nothing will be resumed.
+    pub for_good: CancellationToken,
     /// Tells the run's log.
     pub note: Arc<dyn Fn(String) + Send + Sync>,
     /// Tells the operator.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
 use mongodb::ClientSession;
+use mongodb::action::Action as _;
 use mongodb::options::ReadConcern;
 
 use crate::catalog::{Hint, Target};
@@ -37,12 +38,8 @@ pub async fn total(
     if filter.is_empty() {
         return (collection.estimated_document_count().await.ok().map(whole), true);
     }
-    let mut count = collection.count_documents(filter.clone()).max_time(COUNT_WITHIN);
-    count = match hint {
-        Some(Hint::Name(name)) => count.hint(mongodb::options::Hint::Name(name.clone())),
-        Some(Hint::Keys(keys)) => count.hint(mongodb::options::Hint::Keys(keys.clone())),
-        None => count,
-    };
+    let count = collection.count_documents(filter.clone()).max_time(COUNT_WITHIN);
+    let count = count.optional(hint, |count, hint| count.hint(hint.into()));
     let counted = match session {
         Some(session) => match session.start_transaction().read_concern(ReadConcern::snapshot()).await {
             Ok(()) => {

@@ -1,7 +1,7 @@
 //! Building and removing indexes.
 //!
 //! A build belongs to the server: it goes on when whoever asked for it is gone, and asking again for the same indexes waits for the
-//! build that is under way. So a run that stops leaves it alone, and one that resumes watches it again.
+//! build that is under way. So a run that stops leaves it alone, and one that resumes watches it again; one that is cancelled ends it.
 
 mod watch;
 
@@ -48,10 +48,7 @@ pub async fn create(tools: &Tools<'_>, step: &CreateIndexes) -> Result<(), Fault
     let answered = loop {
         tokio::select! {
             answered = &mut building => break answered,
-            () = tools.stop.cancelled() => {
-                tools.note(format!("the server goes on building {names} on {collection}; a resume takes up watching it"));
-                return Err(Fault::Stopped);
-            }
+            () = tools.stop.cancelled() => return Err(Fault::Stopped),
             looked = watch.look() => looked?,
         }
     };
@@ -68,6 +65,12 @@ pub async fn create(tools: &Tools<'_>, step: &CreateIndexes) -> Result<(), Fault
         tools.note(format!("{names} on {collection}: built"));
     }
     Ok(())
+}
+
+/// Says what goes on although the run stops.
+pub fn leave(tools: &Tools<'_>, step: &CreateIndexes) {
+    let (names, collection) = (names(step).join(", "), tools.site.full_name(&step.target));
+    tools.note(format!("the server goes on building {names} on {collection}; a resume takes up watching it"));
 }
 
 /// Ends the build of a step's indexes, as far as it is under way: for a run that is cancelled. Indexes that are complete stay.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
+use mongodb::action::Action as _;
 
-use crate::catalog::Hint;
 use crate::time::short_duration;
 
 use super::checkpoint::StepRecord;
@@ -112,11 +112,7 @@ impl Sweep<'_> {
             let mut session = context.site.client.start_session().await.map_err(|error| Fault::of(&error, &doing))?;
             let id = session.id().clone();
             let found = collection.find_one(filter.clone()).projection(doc! { "_id": 1 });
-            let found = match self.hint {
-                Some(Hint::Name(name)) => found.hint(mongodb::options::Hint::Name(name.clone())),
-                Some(Hint::Keys(keys)) => found.hint(mongodb::options::Hint::Keys(keys.clone())),
-                None => found,
-            };
+            let found = found.optional(self.hint, |found, hint| found.hint(hint.into()));
             let found = tokio::select! {
                 found = found.session(&mut session) => found,
                 () = context.stop.cancelled() => {

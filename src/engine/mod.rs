@@ -8,8 +8,10 @@
 //!   └─────> indexes, command
 //! ```
 //!
-//! The promise: a batch and its checkpoint commit together or not at all, and only while this attempt holds the run. So a worker may be killed,
-//! frozen or cut off at any point, and no document is left out or changed twice. See [`checkpoint`].
+//! The promise, of a backfill on a replica set: a batch and its checkpoint commit together or not at all, and only while this attempt holds the
+//! run. So a worker may be killed, frozen or cut off at any point, and no document is left out or changed twice. See [`checkpoint`]. A copy is
+//! repeatable, for it upserts by key; indexes and commands are looked for before they are made. A standalone server has no transactions: there a step
+//! must say that it may be repeated.
 
 mod answer;
 pub mod apply;
@@ -88,6 +90,8 @@ pub struct Job {
     pub throttle: Throttle,
     /// Asks for a stop at the next checkpoint.
     pub stop: CancellationToken,
+    /// Says of a stop that nothing will be resumed: the run is cancelled.
+    pub for_good: CancellationToken,
     /// Tells the run's log.
     pub note: Arc<dyn Fn(String) + Send + Sync>,
     /// Tells the operator what should be known when the run is over.
@@ -149,6 +153,7 @@ pub async fn execute(job: Job) -> End {
         own: OwnLoad::default(),
         batch: steps.batch,
         stop: stop.clone(),
+        for_good: job.for_good,
         note: note.clone(),
         warn: job.warn,
         environment: job.environment,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
+use mongodb::action::Action as _;
 
-use crate::catalog::{Backfill, Change, Hint, Target, nearest};
+use crate::catalog::{Backfill, Change, Target, nearest};
 
 use super::answer::number;
 use super::apply::{Apply, Counts};
@@ -328,11 +329,7 @@ async fn samples(context: &Context, step: &Backfill) -> Result<Result<Vec<RawDoc
             // Nothing but their ids is needed where they are tried out in place.
             find = find.projection(doc! { "_id": 1 });
         }
-        find = match &step.hint {
-            Some(Hint::Name(name)) => find.hint(mongodb::options::Hint::Name(name.clone())),
-            Some(Hint::Keys(keys)) => find.hint(mongodb::options::Hint::Keys(keys.clone())),
-            None => find,
-        };
+        let find = find.optional(step.hint.as_ref(), |find, hint| find.hint(hint.into()));
         let fault = |error: mongodb::error::Error| match Fault::of(&error, &doing) {
             Fault::Poison(reason) => Fault::Fatal(format!("the filter is refused: {reason}")),
             fault => fault,

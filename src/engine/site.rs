@@ -6,7 +6,7 @@ use bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, ClientSession, Collection, Database};
 
-use crate::catalog::{Speed, Target};
+use crate::catalog::{Hint, Speed, Target};
 use crate::secret::Secret;
 
 use super::fault::Fault;
@@ -15,6 +15,15 @@ use super::fault::Fault;
 const SELECTION: Duration = Duration::from_secs(5);
 /// How long a majority of the servers may take to confirm.
 pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+
+impl From<&Hint> for mongodb::options::Hint {
+    fn from(hint: &Hint) -> Self {
+        match hint {
+            Hint::Name(name) => Self::Name(name.clone()),
+            Hint::Keys(keys) => Self::Keys(keys.clone()),
+        }
+    }
+}
 
 /// What kind of deployment it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

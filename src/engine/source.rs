@@ -113,11 +113,8 @@ impl Search {
     async fn read(&mut self, wanted: usize) -> Result<(), Fault> {
         let fault = |error: mongodb::error::Error| Fault::of(&error, &self.doing);
         if self.cursor.is_none() {
-            let hint = match &self.hint {
-                Hint::Name(name) => mongodb::options::Hint::Name(name.clone()),
-                Hint::Keys(keys) => mongodb::options::Hint::Keys(keys.clone()),
-            };
-            let found = self.collection.find(self.filter.clone()).projection(doc! { "_id": 1 }).hint(hint);
+            let found =
+                self.collection.find(self.filter.clone()).projection(doc! { "_id": 1 }).hint((&self.hint).into());
             self.cursor = Some(found.await.map_err(fault)?);
         }
         let Some(cursor) = &mut self.cursor else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! Steps that are one call to the server, or wait for one: indexes and commands. Each does nothing where it is done already, so that a crash
 //! in the middle of one needs no more than to ask again.
 
-use crate::catalog::Step;
+use crate::catalog::{CreateIndexes, Step};
 
 use super::checkpoint::{Checkpoints, StepRecord};
 use super::context::Context;
@@ -30,7 +30,30 @@ pub async fn run(context: &Context, index: u32, title: &str, step: &Step) -> Res
             Step::Backfill(_) | Step::Copy(_) => Err(Fault::Fatal("it is executed in batches".to_owned())),
         })
     };
-    context.patiently(call).await?;
+    let called = context.patiently(call).await;
+    if let (Err(Fault::Stopped), Step::CreateIndexes(step)) = (&called, step) {
+        leave_or_end(context, step).await;
+    }
+    called?;
     let done = StepRecord { epoch: context.attempt, complete: true, ..record.clone() };
     context.patiently(|| checkpoints.plan(&record, &done, &[])).await.map(|_| ())
+}
+
+/// What becomes of the build of indexes that a stopping run has asked for: it is of no use to a run that is cancelled, and costs the server
+/// as much as before.
+async fn leave_or_end(context: &Context, step: &CreateIndexes) {
+    let ended = context.with_tools(async |tools| {
+        if context.for_good.is_cancelled() {
+            return indexes::abort(&tools, step).await;
+        }
+        indexes::leave(&tools, step);
+        Ok(())
+    });
+    if let Err(Fault::Fatal(reason) | Fault::Passing(reason) | Fault::TooMuch(reason) | Fault::Poison(reason)) =
+        ended.await
+    {
+        context.warn(format!(
+            "the server goes on building what was cancelled: {reason}; to end it, drop the indexes that the step names"
+        ));
+    }
 }

@@ -3,20 +3,21 @@
 //! The console and the scripts go through the same functions, so that neither can do what the other would refuse.
 
 mod detach;
+mod leftover;
 mod plan;
 mod refusal;
 
 use crate::catalog::{Catalog, Entry, MigrationId};
 use crate::config::Config;
 use crate::ledger::{
-    Acted, Action, Launch, LaunchParam, LedgerError, LedgerWriter, NewPassport, NewRun, Passport, Run, RunId,
-    WrongEnvironment,
+    Acted, Action, Launch, LaunchParam, LedgerError, LedgerWriter, NewPassport, NewRun, Passport, Resumer, Run, RunId,
+    Seen, WishKind, WrongEnvironment,
 };
 
 pub use crate::worker::CLAIM_WITHIN;
 pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
-use plan::Resumption;
-pub use plan::{Plan, Request, plan};
+use leftover::Leftover;
+pub use plan::{Plan, Request, Resumption, plan, resumption};
 pub use refusal::PlanRefusal;
 
 /// Why a launch or a resume did not happen.
@@ -36,6 +37,18 @@ pub enum LaunchError {
     StateDir {
         /// The state directory.
         path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What a lost run has left in this pod cannot be killed, and no other worker may start beside it.
+    #[error(
+        "run {run} is lost, but its worker (pid {pid}) or something that it started still lives in this pod and cannot be killed: {source}; end it as the user that it belongs to, or restart the pod, and try again"
+    )]
+    LeftAlive {
+        /// Short id.
+        run: String,
+        /// The worker's pid, which is also the session of all that it started.
+        pid: i32,
         /// Why.
         source: std::io::Error,
     },
@@ -102,6 +115,7 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
             command: plan.command,
             params,
             checksum: plan.migration.checksum.clone(),
+            resume: plan.migration.resume,
             quarantine_of: plan.quarantine_of,
         },
         lease: CLAIM_WITHIN,
@@ -125,7 +139,7 @@ pub struct ResumeRequest {
     pub accept_changed: bool,
 }
 
-/// Opens the next attempt of a run and starts its worker.
+/// Opens the next attempt of a run and starts its worker. What a lost attempt has left in this pod is killed before.
 ///
 /// # Errors
 /// See [`LaunchError`].
@@ -136,17 +150,89 @@ pub async fn resume(
     run: &Run,
     request: &ResumeRequest,
 ) -> Result<Run, LaunchError> {
+    next_attempt(ledger, config, catalog, run, request, Resumer::Operator(config.actor.clone())).await
+}
+
+/// As [`resume`], for a pod that acts by itself: with what was launched and nothing else.
+///
+/// # Errors
+/// See [`LaunchError`]; the rules of recovery are among those of the ledger.
+pub async fn recover(
+    ledger: &dyn LedgerWriter,
+    config: &Config,
+    catalog: &Catalog,
+    run: &Run,
+) -> Result<Run, LaunchError> {
+    let by = Resumer::Recovery(config.actor.place.clone());
+    next_attempt(ledger, config, catalog, run, &ResumeRequest::default(), by).await
+}
+
+async fn next_attempt(
+    ledger: &dyn LedgerWriter,
+    config: &Config,
+    catalog: &Catalog,
+    run: &Run,
+    request: &ResumeRequest,
+    by: Resumer,
+) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
     check_state_dir(config)?;
-    let Resumption { secrets, content } = plan::resumption(catalog, run, &request.params, request.accept_changed)?;
-    let action = Action::Resume { by: config.actor.clone(), lease: CLAIM_WITHIN, content };
+    let Resumption { secrets, content } = resumption(catalog, config, run, request)?;
+    let leftover = leftover(ledger, config, run.id).await?;
+    let pid = leftover.map(Leftover::pid);
+    let action = Action::Resume { by, lease: CLAIM_WITHIN, content, leftover: pid };
     let run = match ledger.act(run.id, action).await? {
         Acted::Changed(run) => *run,
         Acted::Already(_) => unreachable!("a resume either changes the run or is refused"),
     };
+    // The record comes first: it takes the right to write from the old worker, and from whoever else would take over now.
+    end(leftover, &run).await?;
     detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
+}
+
+/// Asks a run to stop, by force or without. A lost one ends at once when it is cancelled, and with it what it has left in this pod.
+///
+/// # Errors
+/// See [`LaunchError`].
+pub async fn stop(
+    ledger: &dyn LedgerWriter,
+    config: &Config,
+    run: RunId,
+    kind: WishKind,
+    by_force: bool,
+) -> Result<Acted, LaunchError> {
+    check_environment(ledger, config).await?;
+    let leftover = leftover(ledger, config, run).await?;
+    let by = config.actor.clone();
+    let action = if by_force { Action::Force { kind, by, grace: config.grace } } else { Action::Stop { kind, by } };
+    let acted = ledger.act(run, action).await?;
+    if let Acted::Changed(run) = &acted
+        && run.ended_at().is_some()
+    {
+        end(leftover, run).await?;
+    }
+    Ok(acted)
+}
+
+/// What a lost run has left in this pod, if this process may kill it.
+async fn leftover(ledger: &dyn LedgerWriter, config: &Config, run: RunId) -> Result<Option<Leftover>, LaunchError> {
+    let Seen { now, value: Some(run) } = ledger.run(run).await? else {
+        return Ok(None);
+    };
+    let leftover = Leftover::find(&run, now, &config.actor.place);
+    if let Some(leftover) = leftover {
+        let refuse = |source| LaunchError::LeftAlive { run: run.id.short(), pid: leftover.pid(), source };
+        leftover.check().map_err(refuse)?;
+    }
+    Ok(leftover)
+}
+
+async fn end(leftover: Option<Leftover>, run: &Run) -> Result<(), LaunchError> {
+    let Some(leftover) = leftover else { return Ok(()) };
+    let refuse = |source| LaunchError::LeftAlive { run: run.id.short(), pid: leftover.pid(), source };
+    leftover.end().await.map_err(refuse)
 }
 
 /// The migration with this id, if it is there and can be launched.

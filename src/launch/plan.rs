@@ -6,7 +6,7 @@ use crate::ledger::{Histories, MigrationState, NewContent, Run, RunId, Standing}
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-use super::PlanRefusal;
+use super::{PlanRefusal, ResumeRequest};
 
 /// What an operator asks to launch.
 #[derive(Clone, Debug)]
@@ -156,30 +156,37 @@ fn changes_again(work: &Work) -> bool {
 }
 
 /// What the next attempt of a run needs beyond what the ledger kept.
-pub(super) struct Resumption {
+#[derive(Clone, Debug)]
+pub struct Resumption {
     /// The values of the secret params, by name: the ledger kept only that there were some.
     pub secrets: Vec<(String, Secret)>,
     /// What it executes from now on, where that has changed.
     pub content: Option<NewContent>,
 }
 
-/// Decides whether a run may be resumed from this image, with these params.
-pub(super) fn resumption(
+/// Decides whether a run may be resumed from this image. Touches nothing: it serves to look as well as to act.
+///
+/// # Errors
+/// See [`PlanRefusal`].
+pub fn resumption(
     catalog: &Catalog,
+    config: &Config,
     run: &Run,
-    given: &[(String, String)],
-    accept_changed: bool,
+    request: &ResumeRequest,
 ) -> Result<Resumption, PlanRefusal> {
     let migration = super::ready(catalog, &run.migration)?;
+    if migration.needs_mongodb && config.database.is_none() {
+        return Err(PlanRefusal::NeedsMongodb { migration: run.migration.clone() });
+    }
     let changed = migration.checksum != run.launch.checksum;
-    if changed && !accept_changed {
+    if changed && !request.accept_changed {
         return Err(PlanRefusal::ContentChanged { migration: run.migration.clone(), run: run.id.short() });
     }
     let content = changed.then(|| NewContent {
         command: migration.work.words(&migration.id, run.launch.rerun),
         checksum: migration.checksum.clone(),
     });
-    Ok(Resumption { secrets: resume_secrets(migration, run, given)?, content })
+    Ok(Resumption { secrets: resume_secrets(migration, run, &request.params)?, content })
 }
 
 fn resume_secrets(

@@ -3,6 +3,7 @@
 //! Two stores keep the same promises and pass the same contract suite: MongoDB, for production, and SQLite, which needs
 //! nothing. Reading and writing are separate capabilities: whoever is handed a [`LedgerReader`] cannot write by construction.
 
+mod account;
 mod address;
 mod delegate;
 mod mongo;
@@ -10,6 +11,7 @@ mod packing;
 mod passport;
 mod progress;
 mod quarantine;
+mod recovery;
 mod run;
 #[cfg(test)]
 mod samples;
@@ -17,6 +19,7 @@ mod sqlite;
 mod standing;
 mod transition;
 mod tuning;
+mod wish;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,17 +30,19 @@ use crate::catalog::MigrationId;
 use crate::place::Actor;
 use crate::time::Timestamp;
 
+pub use account::Account;
 pub use address::LedgerAddress;
 pub use passport::{EnvironmentName, Passport, WrongEnvironment};
 pub use progress::{EngineProgress, Progress, Rate, RemainingCount};
 pub use quarantine::{NewQuarantined, QuarantinePosition, Quarantined};
+pub use recovery::{Recovery, RecoveryOutcome, Resumed, Resumer};
 pub use run::{
-    Checkpoint, Failure, FailureCause, Interruption, Launch, LaunchParam, Lease, Run, RunId, RunState, Standing, Wish,
-    WishKind, Worker,
+    Checkpoint, Failure, FailureCause, Interruption, Launch, LaunchParam, Lease, Run, RunId, RunState, Standing, Worker,
 };
 pub use standing::{Histories, History, MigrationState, Success};
-pub use transition::{Action, Applied, Event, EventKind, NewContent, Outcome, Refusal};
+pub use transition::{Action, Applied, Event, EventKind, Heard, NewContent, Outcome, Refusal};
 pub use tuning::{SpeedChange, SpeedError, Tuning};
+pub use wish::{Force, Wish, WishKind};
 
 /// The version of the stored shape that this binary reads and writes. A newer binary upgrades an older ledger at its first
 /// write; an older one refuses a newer ledger.
@@ -94,7 +99,7 @@ pub struct Beat {
     pub progress: Progress,
     /// A new checkpoint, or `None` to keep the stored one.
     pub checkpoint: Option<Checkpoint>,
-    /// How long the lease shall hold from now on, by the ledger's clock.
+    /// How long the lease shall hold from now on, by the ledger's clock. A run that is forced to stop keeps the end that it has.
     pub lease: Duration,
 }
 
@@ -103,6 +108,8 @@ pub struct Beat {
 pub struct BeatReply {
     /// What an operator wants of the worker.
     pub wish: Option<WishKind>,
+    /// Whether it is forced: the program is to be ended at once, and this renewal has not extended the lease.
+    pub is_forced: bool,
     /// The speed that operators gave the run, if any did.
     pub speed: Option<SpeedChange>,
     /// Until when the lease holds now.

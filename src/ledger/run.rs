@@ -11,13 +11,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::catalog::{Checksum, MigrationId, Work};
+use crate::catalog::{Checksum, MigrationId, ResumePolicy, Work};
 use crate::place::{Actor, Place};
 use crate::process::ProcessIdentity;
 use crate::time::Timestamp;
 
 use super::progress::Progress;
+use super::recovery::{Recovery, Resumed};
 use super::tuning::{SpeedChange, Tuning};
+use super::wish::{Wish, WishKind};
 
 /// The name of a run: a version 7 UUID, so that ids sort by the time of launch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +118,12 @@ pub struct Run {
     /// The speed that operators gave it, where that is not the manifest's; for native work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
+    /// Who asked for the current attempt, when it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+    /// What pods did about it by themselves since an operator last launched or resumed it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<Recovery>,
     /// What the latest heartbeat said.
     #[serde(default)]
     pub progress: Progress,
@@ -145,6 +153,9 @@ pub struct Launch {
     pub params: Vec<LaunchParam>,
     /// The content that was launched.
     pub checksum: Checksum,
+    /// Who continues it, as the image that launched it says. One that has the migration says for itself.
+    #[serde(default)]
+    pub resume: ResumePolicy,
     /// The run of the same migration whose quarantined documents are all that this one works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine_of: Option<RunId>,
@@ -194,27 +205,6 @@ pub struct Worker {
     pub place: Arc<Place>,
     /// The process, as its own pod sees it.
     pub process: ProcessIdentity,
-}
-
-/// What an operator asked of a running worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// What should happen.
-    pub kind: WishKind,
-    /// Who asked.
-    pub by: Actor,
-    /// When, by the ledger's clock.
-    pub at: Timestamp,
-}
-
-/// See [`Wish`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WishKind {
-    /// Stop at a checkpoint; to be resumed.
-    Pause,
-    /// Stop for good.
-    Cancel,
 }
 
 /// Where a run stands, with the time and the cause of it.
@@ -560,6 +550,27 @@ impl Run {
             RunState::Cancelled { by, .. } => Some(format!("cancelled by {}", by.operator)),
             _ => None,
         }
+    }
+
+    /// What an operator asked of its worker, while that is at work.
+    #[must_use]
+    pub fn wish(&self) -> Option<&Wish> {
+        match &self.state {
+            RunState::Running { wish, .. } => wish.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is stopped by force.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        self.wish().is_some_and(|wish| wish.force.is_some())
+    }
+
+    /// What a pod did about it by itself, if it did.
+    #[must_use]
+    pub fn recovery_of(&self, pod: &str) -> Option<&Recovery> {
+        self.recoveries.iter().rfind(|recovery| recovery.pod == pod)
     }
 
     /// Where it was last at work: the worker's pod, or the launching one's while there is no worker.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::catalog::{Checksum, MigrationId};
+use crate::catalog::{Checksum, MigrationId, ResumePolicy};
 use crate::place::{Actor, Place};
 use crate::process::ProcessIdentity;
 use crate::time::Timestamp;
 
 use super::{
-    Action, Applied, Beat, Failure, FailureCause, Interruption, Launch, NewRun, Outcome, Progress, Run, RunId,
-    SpeedChange, WishKind, Worker,
+    Action, Applied, Beat, Failure, FailureCause, Heard, Interruption, Launch, NewRun, Outcome, Progress, Resumer, Run,
+    RunId, SpeedChange, WishKind, Worker,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -44,6 +44,7 @@ pub(super) fn queued(now: Timestamp) -> Run {
         command: vec!["true".to_owned()],
         params: vec![],
         checksum: checksum('a'),
+        resume: ResumePolicy::Manual,
         quarantine_of: None,
     };
     let migration = MigrationId::new("20261104_sample").unwrap();
@@ -67,7 +68,25 @@ pub(super) fn stop(kind: WishKind, who: &str) -> Action {
 }
 
 pub(super) fn resume(who: &str) -> Action {
-    Action::Resume { by: actor(who), lease: LEASE, content: None }
+    Action::resume(actor(who), LEASE)
+}
+
+pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) fn force(kind: WishKind, who: &str) -> Action {
+    Action::Force { kind, by: actor(who), grace: GRACE }
+}
+
+pub(super) fn acknowledge(attempt: u32, heard: Heard) -> Action {
+    Action::Acknowledge { attempt, heard }
+}
+
+pub(super) fn recover(pod: &str) -> Action {
+    Action::Resume { by: Resumer::Recovery(place(pod).into()), lease: LEASE, content: None, leftover: None }
+}
+
+pub(super) fn decline(pod: &str) -> Action {
+    Action::Decline { by: place(pod).into(), reason: "its image does not have it".to_owned() }
 }
 
 pub(super) fn tune(workers: Option<u8>, pace: Option<u8>, who: &str) -> Action {
@@ -113,14 +132,33 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn kinds() -> impl Strategy<Value = WishKind> {
+    prop_oneof![Just(WishKind::Pause), Just(WishKind::Cancel)]
+}
+
+fn heard() -> impl Strategy<Value = Heard> {
+    prop_oneof![
+        kinds().prop_map(|kind| Heard::Stop { kind, time: GRACE }),
+        Just(Heard::Force),
+        (1..4_u8).prop_map(|workers| {
+            let set = SpeedChange::new(Some(workers), None).unwrap();
+            Heard::Speed { set, now: set }
+        }),
+    ]
+}
+
 /// Any action that anybody could try: also of attempts that are over or have not begun.
 pub(super) fn actions() -> impl Strategy<Value = Action> {
     let attempts = 1..4_u32;
     prop_oneof![
         4 => attempts.clone().prop_map(claim),
-        3 => (attempts, outcomes()).prop_map(|(attempt, outcome)| finish(attempt, outcome)),
-        2 => prop_oneof![Just(WishKind::Pause), Just(WishKind::Cancel)].prop_map(|kind| stop(kind, "ana")),
+        3 => (attempts.clone(), outcomes()).prop_map(|(attempt, outcome)| finish(attempt, outcome)),
+        2 => kinds().prop_map(|kind| stop(kind, "ana")),
+        2 => kinds().prop_map(|kind| force(kind, "ivy")),
+        2 => (attempts, heard()).prop_map(|(attempt, heard)| acknowledge(attempt, heard)),
         3 => Just(resume("ben")),
+        3 => prop_oneof![Just("pod-a"), Just("pod-b"), Just("pod-c"), Just("pod-d")].prop_map(recover),
+        1 => prop_oneof![Just("pod-a"), Just("pod-b")].prop_map(decline),
         1 => (1..4_u8).prop_map(|workers| tune(Some(workers), None, "eva")),
     ]
 }

@@ -3,18 +3,28 @@
 //! A store reads the run together with its own clock, calls [`Run::apply`], and writes the result only if the run
 //! has not changed in between (a transaction in SQLite, a compare-and-set on the revision in MongoDB).
 
+mod refusal;
+mod resume;
+mod stop;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Checksum;
-use crate::place::Actor;
+use crate::place::{Actor, Place};
 use crate::time::{Timestamp, short_duration};
 
 use super::progress::Progress;
-use super::run::{Failure, Interruption, Lease, Run, RunState, Standing, Wish, WishKind, Worker};
+use super::recovery::Resumer;
+use super::run::{Failure, Interruption, Lease, Run, RunState, Standing, Worker};
 use super::tuning::{SpeedChange, Tuning};
+use super::wish::{Wish, WishKind};
 use super::{Beat, BeatReply, NewRun};
+
+pub use refusal::Refusal;
+pub use stop::Heard;
 
 /// Something that changes where a run stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,14 +52,39 @@ pub enum Action {
         /// Who asks.
         by: Actor,
     },
-    /// An operator (or the keeper) asks for the next attempt of a run that stands still or is lost.
-    Resume {
+    /// An operator asks that a run which was asked to stop, and has not within its grace, stops whatever its program does.
+    Force {
+        /// What is to become of it.
+        kind: WishKind,
         /// Who asks.
         by: Actor,
+        /// How long a program has to stop by itself.
+        grace: Duration,
+    },
+    /// The worker of an attempt says that it has heard what operators asked.
+    Acknowledge {
+        /// The attempt.
+        attempt: u32,
+        /// What it heard.
+        heard: Heard,
+    },
+    /// An operator, or a pod by itself, asks for the next attempt of a run that stands still or is lost.
+    Resume {
+        /// Who asks.
+        by: Resumer,
         /// How long the new worker has to claim it.
         lease: Duration,
         /// What it executes from now on, where that is not what was launched.
         content: Option<NewContent>,
+        /// The pid of the lost worker, when it is of this pod and something of it is still there to be killed.
+        leftover: Option<i32>,
+    },
+    /// A pod says why it does not resume a run by itself.
+    Decline {
+        /// The pod.
+        by: Arc<Place>,
+        /// Why, and what would help.
+        reason: String,
     },
     /// An operator sets the speed of a run's native work.
     Tune {
@@ -58,6 +93,14 @@ pub enum Action {
         /// To what.
         speed: SpeedChange,
     },
+}
+
+impl Action {
+    /// An operator's resume of what was launched.
+    #[must_use]
+    pub fn resume(by: Actor, lease: Duration) -> Self {
+        Self::Resume { by: Resumer::Operator(by), lease, content: None, leftover: None }
+    }
 }
 
 /// What a resumed run executes when its migration has changed since the launch, and the operator accepted that.
@@ -93,7 +136,7 @@ pub struct Event {
     pub attempt: u32,
     /// What happened.
     pub kind: EventKind,
-    /// The operator, for what a person did.
+    /// The operator, for what a person did; `recovery`, for what a pod did by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
     /// One sentence for people.
@@ -117,6 +160,9 @@ pub enum EventKind {
     Failed,
     Cancelled,
     Tuned,
+    ForceRequested,
+    Acknowledged,
+    Declined,
 }
 
 impl EventKind {
@@ -136,6 +182,9 @@ impl EventKind {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Tuned => "tuned",
+            Self::ForceRequested => "forceRequested",
+            Self::Acknowledged => "acknowledged",
+            Self::Declined => "declined",
         }
     }
 }
@@ -147,61 +196,6 @@ pub enum Applied {
     Changed(Box<Run>, Event),
     /// Nothing: what was asked for holds already. Says so, with who did it and when.
     Already(String),
-}
-
-/// Why an action is refused; nothing was changed. Every text names the run and the next step.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The run has ended for good.
-    #[error("run {run} ended at {at} ({word}); there is nothing left to {verb}{hint}")]
-    Ended {
-        /// Short id.
-        run: String,
-        /// Its state.
-        word: &'static str,
-        /// When.
-        at: Timestamp,
-        /// What was asked.
-        verb: &'static str,
-        /// What to do instead.
-        hint: String,
-    },
-    /// A resume of a run that is at work.
-    #[error("run {run} is {word} in pod {pod} (last heard of {ago} ago); it needs no resume")]
-    Live {
-        /// Short id.
-        run: String,
-        /// Its state.
-        word: &'static str,
-        /// Where.
-        pod: String,
-        /// Since the last heartbeat.
-        ago: String,
-    },
-    /// A pause of a run whose worker cannot answer.
-    #[error(
-        "run {run} is lost: its worker in pod {pod} has not been heard of for {ago}; `stopover resume {run}` takes it over, `stopover cancel {run}` ends it"
-    )]
-    Lost {
-        /// Short id.
-        run: String,
-        /// Where it was.
-        pod: String,
-        /// Since the last heartbeat.
-        ago: String,
-    },
-    /// A worker's write with an epoch that is no longer the current one: another attempt exists, or the run was ended.
-    #[error("attempt {attempt} of run {run} no longer holds the lease: the run is {word}, attempt {current}")]
-    Fenced {
-        /// Short id.
-        run: String,
-        /// The writer's attempt.
-        attempt: u32,
-        /// The attempt that holds now.
-        current: u32,
-        /// Its state.
-        word: &'static str,
-    },
 }
 
 impl Run {
@@ -222,6 +216,8 @@ impl Run {
             worker: None,
             state: RunState::Queued { since: now, lease: Lease::granted(now, lease) },
             tuning: None,
+            resumed: None,
+            recoveries: Vec::new(),
             progress: Progress::default(),
             checkpoint: None,
             updated_at: now,
@@ -242,7 +238,7 @@ impl Run {
             return Err(self.fenced(attempt, now));
         }
         let mut next = self.clone();
-        next.state = RunState::Running { since: *since, lease: Lease::granted(now, beat.lease), wish: wish.clone() };
+        next.state = RunState::Running { since: *since, lease: self.renewed(beat.lease, now), wish: wish.clone() };
         next.progress = beat.progress;
         if let Some(checkpoint) = beat.checkpoint {
             next.checkpoint = Some(checkpoint);
@@ -257,7 +253,12 @@ impl Run {
             RunState::Running { wish, .. } => wish.as_ref().map(|wish| wish.kind),
             _ => None,
         };
-        BeatReply { wish, speed: self.speed(), expires_at: self.lease().map_or(now, |lease| lease.expires_at) }
+        BeatReply {
+            wish,
+            is_forced: self.is_forced(),
+            speed: self.speed(),
+            expires_at: self.lease().map_or(now, |lease| lease.expires_at),
+        }
     }
 
     /// The time of a change at `now`: strictly after the change before it, so that [`Run::updated_at`] orders the states of a run
@@ -275,7 +276,10 @@ impl Run {
             Action::Claim { attempt, worker, lease } => self.claim(attempt, worker, lease, now),
             Action::Finish { attempt, outcome } => self.finish(attempt, outcome, now),
             Action::Stop { kind, by } => self.stop(kind, by, now),
-            Action::Resume { by, lease, content } => self.resume(by, lease, content, now),
+            Action::Force { kind, by, grace } => self.force(kind, by, grace, now),
+            Action::Acknowledge { attempt, heard } => self.acknowledge(attempt, heard, now),
+            Action::Resume { by, lease, content, leftover } => self.resume(&by, lease, content, leftover, now),
+            Action::Decline { by, reason } => self.decline(&by, &reason, now),
             Action::Tune { by, speed } => self.tune(by, speed, now),
         }
     }
@@ -365,132 +369,6 @@ impl Run {
             }
     }
 
-    fn stop(&self, kind: WishKind, by: Actor, now: Timestamp) -> Result<Applied, Refusal> {
-        let verb = match kind {
-            WishKind::Pause => "pause",
-            WishKind::Cancel => "cancel",
-        };
-        let mut next = self.clone();
-        match (&self.state, kind) {
-            (RunState::Running { wish: Some(wish), .. }, _)
-                if !self.is_lost(now) && (wish.kind == kind || wish.kind == WishKind::Cancel) =>
-            {
-                let asked = match wish.kind {
-                    WishKind::Pause => "pausing",
-                    WishKind::Cancel => "cancelling",
-                };
-                Ok(Applied::Already(format!(
-                    "run {} is {asked} already: {} asked for it {} ago, from pod {}",
-                    self.id.short(),
-                    wish.by.operator,
-                    short_duration(now.since(wish.at)),
-                    wish.by.place.pod
-                )))
-            }
-            (RunState::Running { since, lease, .. }, _) if !self.is_lost(now) => {
-                next.state = RunState::Running {
-                    since: *since,
-                    lease: *lease,
-                    wish: Some(Wish { kind, by: by.clone(), at: now }),
-                };
-                let (event, text) = match kind {
-                    WishKind::Pause => (EventKind::PauseRequested, format!("{} asked it to pause", by.operator)),
-                    WishKind::Cancel => (EventKind::CancelRequested, format!("{} asked it to cancel", by.operator)),
-                };
-                Ok(self.changed(next, now, event, Some(by), text))
-            }
-            (RunState::Paused { at, by: first }, WishKind::Pause) => Ok(Applied::Already(format!(
-                "run {} is paused already: {} did it {} ago",
-                self.id.short(),
-                first.operator,
-                short_duration(now.since(*at))
-            ))),
-            (RunState::Cancelled { at, by: first }, WishKind::Cancel) => Ok(Applied::Already(format!(
-                "run {} is cancelled already: {} did it {} ago",
-                self.id.short(),
-                first.operator,
-                short_duration(now.since(*at))
-            ))),
-            (RunState::Running { .. } | RunState::Queued { .. }, WishKind::Pause) if self.is_lost(now) => {
-                Err(self.lost(now))
-            }
-            (RunState::Queued { .. }, WishKind::Pause) => {
-                next.state = RunState::Paused { at: now, by: by.clone() };
-                let text = format!("{} paused it before it started", by.operator);
-                Ok(self.changed(next, now, EventKind::Paused, Some(by), text))
-            }
-            // No process holds it (or none that could still write): it ends at once.
-            (
-                RunState::Queued { .. }
-                | RunState::Running { .. }
-                | RunState::Paused { .. }
-                | RunState::Interrupted { .. },
-                WishKind::Cancel,
-            ) => {
-                next.state = RunState::Cancelled { at: now, by: by.clone() };
-                let text = format!("{} cancelled it while it was {}", by.operator, self.standing(now));
-                Ok(self.changed(next, now, EventKind::Cancelled, Some(by), text))
-            }
-            (RunState::Interrupted { .. }, WishKind::Pause) => Ok(Applied::Already(format!(
-                "run {} stands still already: {}",
-                self.id.short(),
-                self.reason().unwrap_or_default()
-            ))),
-            (
-                RunState::Succeeded { .. }
-                | RunState::Failed { .. }
-                | RunState::Cancelled { .. }
-                | RunState::Running { .. },
-                _,
-            ) => Err(self.ended(verb, now)),
-        }
-    }
-
-    fn resume(
-        &self,
-        by: Actor,
-        lease: Duration,
-        content: Option<NewContent>,
-        now: Timestamp,
-    ) -> Result<Applied, Refusal> {
-        let standing = self.standing(now);
-        if standing.is_live() {
-            return Err(Refusal::Live {
-                run: self.id.short(),
-                word: standing.word(),
-                pod: self.place().pod.clone(),
-                ago: self.silence(now),
-            });
-        }
-        if !standing.is_resumable() {
-            return Err(self.ended("resume", now));
-        }
-        let mut next = self.clone();
-        next.attempt += 1;
-        next.state = RunState::Queued { since: now, lease: Lease::granted(now, lease) };
-        let (kind, mut text) = if standing == Standing::Lost {
-            let text = format!(
-                "{} took it over from pod {}, not heard of for {}",
-                by.operator,
-                self.place().pod,
-                self.silence(now)
-            );
-            (EventKind::TakenOver, text)
-        } else {
-            (EventKind::Resumed, format!("{} resumed it; it was {standing}", by.operator))
-        };
-        if let Some(NewContent { command, checksum }) = content {
-            text = format!(
-                "{text}, with changed content (checksum {}, was {})",
-                checksum.short(),
-                next.launch.checksum.short()
-            );
-            next.launch.command = command;
-            next.launch.checksum = checksum;
-        }
-        Ok(self.changed(next, now, kind, Some(by), text))
-    }
-
     /// Sets the speed for this attempt and all later ones: a worker learns of it with its next heartbeat, or as it starts.
     fn tune(&self, by: Actor, change: SpeedChange, now: Timestamp) -> Result<Applied, Refusal> {
         if !self.is_open() {
@@ -499,12 +377,10 @@ impl Run {
         let speed = match &self.tuning {
             Some(tuning) if tuning.speed.then(change) == tuning.speed => {
                 return Ok(Applied::Already(format!(
-                    "run {} is set to {} already: {} did it {} ago, from pod {}",
+                    "run {} is set to {} already: {}",
                     self.id.short(),
                     tuning.speed,
-                    tuning.by.operator,
-                    short_duration(now.since(tuning.at)),
-                    tuning.by.place.pod
+                    told(&tuning.by, tuning.at, now)
                 )));
             }
             Some(tuning) => tuning.speed.then(change),
@@ -512,7 +388,7 @@ impl Run {
         };
         let text = format!("{} set it to {change}", by.operator);
         let mut next = self.clone();
-        next.tuning = Some(Tuning { speed, by: by.clone(), at: now });
+        next.tuning = Some(Tuning { speed, by: by.clone(), at: now, heard_at: None });
         Ok(self.changed(next, now, EventKind::Tuned, Some(by), text))
     }
 
@@ -551,6 +427,11 @@ impl Run {
         };
         Refusal::Ended { run: self.id.short(), word: standing.word(), at: self.ended_at().unwrap_or(now), verb, hint }
     }
+}
+
+/// Who did something first, when and from where: what the second to ask is told.
+fn told(by: &Actor, at: Timestamp, now: Timestamp) -> String {
+    format!("{} did it {} ago, from pod {}", by.operator, short_duration(now.since(at)), by.place.pod)
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ impl fmt::Display for SpeedChange {
 
 /// The speed that operators gave a run, over all its attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Tuning {
     /// All their changes, as one.
     pub speed: SpeedChange,
@@ -122,6 +123,9 @@ pub struct Tuning {
     pub by: Actor,
     /// When, by the ledger's clock.
     pub at: Timestamp,
+    /// When a worker recorded that it has heard it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Timestamp>,
 }
 
 #[cfg(test)]

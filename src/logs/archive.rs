@@ -66,14 +66,18 @@ impl Archive {
         }
     }
 
-    /// Ships until told to stop. The ledger's errors are waited out.
+    /// Ships until told to stop, which a ledger that does not answer cannot put off: what is on its way then counts as unconfirmed. The
+    /// ledger's errors are waited out.
     pub async fn follow(&mut self, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            let _ = self.ship(stop).await;
-            tokio::select! {
-                () = sleep(EVERY) => {}
-                () = stop.cancelled() => {}
+        let ships = async {
+            loop {
+                let _ = self.ship().await;
+                sleep(EVERY).await;
             }
+        };
+        tokio::select! {
+            () = ships => {}
+            () = stop.cancelled() => {}
         }
     }
 
@@ -91,9 +95,9 @@ impl Archive {
         timeout_at(deadline, all).await.is_ok()
     }
 
-    async fn ship(&mut self, stop: &CancellationToken) -> Result<(), LedgerError> {
+    async fn ship(&mut self) -> Result<(), LedgerError> {
         let mut burst = 0;
-        while !stop.is_cancelled() && self.step(false).await? {
+        while self.step(false).await? {
             burst += u32::from(self.head_end.is_some());
             if burst == BURST {
                 break;

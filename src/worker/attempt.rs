@@ -23,6 +23,7 @@ use crate::logs::mirror::Mirror;
 use crate::process::ProcessIdentity;
 use crate::time::short_duration;
 
+use super::answering::{Manners, answer};
 use super::board::Board;
 use super::environment;
 use super::guard::Guard;
@@ -84,7 +85,7 @@ async fn claim(ledger: &dyn LedgerWriter, config: &Config, id: RunId, attempt: u
     let worker = Worker { place: config.actor.place.clone(), process: ProcessIdentity::current() };
     let deadline = Instant::now() + CLAIM_WITHIN;
     loop {
-        let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease };
+        let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease.length() };
         match ledger.act(id, action).await {
             Ok(Acted::Changed(run)) => return Ok(*run),
             // An earlier claim arrived, only its answer did not.
@@ -271,6 +272,7 @@ impl<'a> Attempt<'a> {
         let carried = self.pump.carry(stdout, stderr);
         let memory = MemoryKills::watch();
         let limits = self.limits(migration);
+        let manners = Manners { grace: self.config.grace, speed: None };
         let mut countdown = self.countdown(migration);
         // The program is over; nothing more is to be said of it.
         let (over, settled) = (CancellationToken::new(), CancellationToken::new());
@@ -315,7 +317,8 @@ impl<'a> Attempt<'a> {
         let beating = self.heart.keep_beating(&settled);
         let archiving = self.archive.follow(&settled);
         let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
-        let ((end, last_lines), (), (), ()) = tokio::join!(working, beating, archiving, guarding);
+        let answering = answer(&*self.ledger, (self.run.id, self.run.attempt), pulse.clone(), manners, &settled);
+        let ((end, last_lines), (), (), (), ()) = tokio::join!(working, beating, archiving, guarding, answering);
         Course::Ended { end, last_lines }
     }
 
@@ -328,6 +331,7 @@ impl<'a> Attempt<'a> {
         guard: &mut Guard,
     ) -> Course {
         let limits = self.limits(migration);
+        let manners = Manners { grace: self.config.grace, speed: Some(engine.manifest()) };
         let mut countdown = self.countdown(migration);
         let (over, settled, unguarded) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let succeeded = Cell::new(false);
@@ -365,7 +369,8 @@ impl<'a> Attempt<'a> {
         let beating = self.heart.keep_beating(&settled);
         let archiving = self.archive.follow(&settled);
         let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
-        let (end, (), (), ()) = tokio::join!(working, beating, archiving, guarding);
+        let answering = answer(&*self.ledger, (self.run.id, self.run.attempt), pulse.clone(), manners, &settled);
+        let (end, (), (), (), ()) = tokio::join!(working, beating, archiving, guarding, answering);
         Course::Stepped(self.masked(end))
     }
 
@@ -413,7 +418,7 @@ impl<'a> Attempt<'a> {
         ));
         self.pump.settle().await;
         // No heart beats here: what is left of the lease is for the report.
-        let patience = ARCHIVE_WITHIN.min(self.config.lease / 3);
+        let patience = ARCHIVE_WITHIN.min(self.config.lease.margin());
         let archived = self.archive.finish(Instant::now() + patience).await;
         let lost = course.stop() == Some(Stop::LeaseLost);
         let reported = report(

@@ -8,11 +8,13 @@ use crate::ledger::Run;
 use crate::secret::Secret;
 
 /// What the worker's own environment holds and its program has no business with: first of all the ledger's password.
-const WITHHELD: [&str; 8] = [
+const WITHHELD: [&str; 10] = [
     "STOPOVER_LEDGER",
     "STOPOVER_LEDGER_FILE",
     "STOPOVER_CHECKPOINT",
     "STOPOVER_LEASE",
+    "STOPOVER_LEASE_RENEWAL",
+    "STOPOVER_LEASE_MARGIN",
     "STOPOVER_GRACE",
     "STOPOVER_MIRROR",
     "STOPOVER_CATALOG",

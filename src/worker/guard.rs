@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpid, getsid, kill_process, setsid};
+use rustix::process::{getpid, getsid, setsid};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
+use crate::lease::LeaseTerms;
 use crate::process;
 
 /// The hidden verb of this role.
@@ -91,8 +92,8 @@ impl Guard {
     }
 
     /// Tells it that the lease was renewed by a request sent at `renewed`. It leaves the worker the time to end the program itself.
-    pub fn renew(&mut self, renewed: Instant, lease: Duration) {
-        let left = (renewed + lease * 19 / 20).saturating_duration_since(Instant::now());
+    pub fn renew(&mut self, renewed: Instant, lease: LeaseTerms) {
+        let left = (renewed + lease.guarded_until()).saturating_duration_since(Instant::now());
         self.tell(Order::WaitUntil(since_boot() + left));
     }
 
@@ -190,25 +191,15 @@ fn since_boot() -> Duration {
 
 /// Kills everything in this session but this process itself. What it forks meanwhile is found in the next round.
 fn end_session() -> io::Result<()> {
-    let leader = getsid(None)?;
-    let me = getpid();
-    for _ in 0..100 {
-        let mut others: Vec<Pid> = process::members_of_session(leader.as_raw_nonzero().get())
-            .into_iter()
-            .filter_map(Pid::from_raw)
-            .filter(|&pid| pid != me)
-            .collect();
-        if others.is_empty() {
-            return Ok(());
-        }
+    let leader = getsid(None)?.as_raw_nonzero().get();
+    let me = getpid().as_raw_nonzero().get();
+    process::end_all(|| {
+        let mut others = process::members_of_session(leader);
+        others.retain(|&pid| pid != me);
         // The worker first, if it lives: it must not report this death of its program as the program's own.
         others.sort_by_key(|&pid| pid != leader);
-        for pid in others {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Err(io::Error::other("processes of a worker that was given up are left and cannot be killed"))
+        others
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::LeaseTerms;
+
 use super::guard::Guard;
 use super::heart::Pulse;
 use super::pump::Pump;
@@ -18,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub async fn keep_guarded(
     guard: &mut Guard,
     mut pulse: watch::Receiver<Pulse>,
-    lease: Duration,
+    lease: LeaseTerms,
     pump: &Pump,
     over: &CancellationToken,
     unguarded: &CancellationToken,

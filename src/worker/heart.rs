@@ -7,13 +7,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::LeaseTerms;
 use crate::ledger::{Beat, Checkpoint, LedgerError, LedgerWriter, Refusal, Run, RunId, SpeedChange, WishKind};
+
+use crate::time::short_duration;
 
 use super::board::Board;
 
-/// How often the ledger is told.
-const EVERY: Duration = Duration::from_secs(1);
-/// How soon a failed beat is tried again at first; it doubles up to [`EVERY`].
+/// How soon a failed beat is tried again at first; it doubles up to the time between two renewals.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// What the worker knows of its right and of the operator's wish.
@@ -24,6 +25,8 @@ pub struct Pulse {
     pub renewed: Instant,
     /// What an operator wants.
     pub wish: Option<WishKind>,
+    /// Whether that is forced: the program is to be ended at once, and renewals no longer count.
+    pub is_forced: bool,
     /// The speed that operators gave the run, over the manifest's.
     pub speed: Option<SpeedChange>,
     /// Another attempt holds the run, or it was ended: says which.
@@ -37,7 +40,7 @@ pub struct Heart {
     ledger: Arc<dyn LedgerWriter>,
     run: RunId,
     attempt: u32,
-    lease: Duration,
+    lease: LeaseTerms,
     board: Board,
     /// The checkpoint that the ledger has confirmed.
     stored: Option<Checkpoint>,
@@ -49,19 +52,21 @@ impl Heart {
     pub fn new(
         ledger: Arc<dyn LedgerWriter>,
         run: &Run,
-        lease: Duration,
+        lease: LeaseTerms,
         board: Board,
         claimed: Instant,
     ) -> (Self, watch::Receiver<Pulse>) {
-        let first = Pulse { renewed: claimed, wish: None, speed: run.speed(), fenced: None, trouble: None };
+        let first =
+            Pulse { renewed: claimed, wish: None, is_forced: false, speed: run.speed(), fenced: None, trouble: None };
         let (pulse, seen) = watch::channel(first);
         (Self { ledger, run: run.id, attempt: run.attempt, lease, board, stored: None, pulse }, seen)
     }
 
     /// Beats until told to stop; a beat that is on its way is waited for, so that none can arrive after the end was reported.
     pub async fn keep_beating(&mut self, stop: &CancellationToken) {
+        let every = self.lease.renewal();
         let mut next = Instant::now();
-        let mut again = AGAIN;
+        let mut again = AGAIN.min(every);
         let mut silent = true;
         while self.pulse.borrow().fenced.is_none() {
             tokio::select! {
@@ -72,11 +77,11 @@ impl Heart {
             }
             let begun = Instant::now();
             if self.beat().await.is_ok() {
-                again = AGAIN;
-                next = begun + EVERY;
+                again = AGAIN.min(every);
+                next = begun + every;
             } else {
                 next = Instant::now() + again;
-                again = (again * 2).min(EVERY);
+                again = (again * 2).min(every);
             }
         }
     }
@@ -88,7 +93,7 @@ impl Heart {
     pub async fn beat(&mut self) -> Result<(), LedgerError> {
         let said = self.board.said().borrow().checkpoint.clone();
         let news = said.filter(|checkpoint| self.stored.as_ref() != Some(checkpoint));
-        let beat = Beat { progress: self.board.progress(), checkpoint: news.clone(), lease: self.lease };
+        let beat = Beat { progress: self.board.progress(), checkpoint: news.clone(), lease: self.lease.length() };
         let sent = Instant::now();
         let answer = self.in_time(self.ledger.beat(self.run, self.attempt, beat)).await;
         match answer {
@@ -97,7 +102,14 @@ impl Heart {
                     self.stored = news;
                 }
                 self.pulse.send_modify(|pulse| {
-                    *pulse = Pulse { renewed: sent, wish: reply.wish, speed: reply.speed, fenced: None, trouble: None };
+                    *pulse = Pulse {
+                        renewed: if reply.is_forced { pulse.renewed } else { sent },
+                        wish: reply.wish,
+                        is_forced: reply.is_forced,
+                        speed: reply.speed,
+                        fenced: None,
+                        trouble: None,
+                    };
                 });
                 Ok(())
             }
@@ -113,11 +125,11 @@ impl Heart {
 
     /// The ledger this beats against, and how long its answers are waited for: a connection that has gone dead must not use up the lease.
     pub async fn in_time<T>(&self, answer: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
-        let patience = (self.lease / 3).clamp(Duration::from_secs(1), Duration::from_secs(10));
+        let patience = self.lease.patience();
         timeout(patience, answer).await.unwrap_or_else(|_| {
             Err(LedgerError::Unreachable {
                 ledger: self.ledger.label(),
-                reason: format!("no answer within {} s", patience.as_secs()),
+                reason: format!("no answer within {}", short_duration(patience)),
             })
         })
     }

@@ -11,6 +11,7 @@
 //! The pump and the mirror are threads that wait for nobody. Everything that talks to the ledger is a task of one
 //! current-thread runtime, and the program is stopped before the right to run it ends, whatever the ledger does.
 
+mod answering;
 mod attempt;
 mod board;
 pub mod environment;

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::process;
 
+use super::outcome::Stop;
 use super::strays::Mark;
 use super::supervise::Work;
 
@@ -93,7 +94,8 @@ impl Program {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.signal(Signal::KILL);
-        self.mark.kill_all();
+        // What cannot be killed hangs in the kernel; nobody here can do more.
+        let _ = self.mark.kill_all();
         first
     }
 
@@ -114,7 +116,7 @@ impl Work for Program {
     }
 
     /// Asks the whole group; a stopped one is woken up to hear it.
-    fn ask_to_stop(&mut self) {
+    fn ask_to_stop(&mut self, _: Stop) {
         self.signal(Signal::TERM);
         self.signal(Signal::CONT);
     }

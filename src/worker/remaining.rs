@@ -238,7 +238,7 @@ impl Countdown {
     /// Counts once more after a success: what then remains is told.
     pub async fn settle(&mut self) {
         if let Some(left) = self.count().await.filter(|&left| left > 0) {
-            let text = format!("the program succeeded, yet {left} items remain");
+            let text = format!("it succeeded, yet {left} items remain");
             self.warnings.set(Subject::Remaining, Some(text));
         }
     }

@@ -12,11 +12,12 @@ use crate::config::Config;
 use crate::engine::tally::Report;
 use crate::engine::throttle::Throttle;
 use crate::engine::{self, End, Job};
-use crate::ledger::{Checkpoint, LedgerWriter, Progress, Run};
+use crate::ledger::{Checkpoint, LedgerWriter, Progress, Run, WishKind};
 use crate::logs::sanitise;
 
 use super::heart::Pulse;
 use super::mask::Masks;
+use super::outcome::Stop;
 use super::pump::{Pump, Said};
 use super::supervise::Work;
 use super::warnings::Warnings;
@@ -42,6 +43,7 @@ pub struct Engine {
     /// `None` when they were given up.
     course: Option<Pin<Box<dyn Future<Output = End>>>>,
     stop: CancellationToken,
+    for_good: CancellationToken,
     throttle: Throttle,
     manifest: Speed,
 }
@@ -58,7 +60,7 @@ impl Engine {
     ) -> Result<Self, String> {
         let Surroundings { config, ledger, run, masks, pump, warnings } = *surroundings;
         let database = config.database.clone().ok_or("its steps need MongoDB, and MONGODB_URI is not set")?;
-        let stop = CancellationToken::new();
+        let (stop, for_good) = (CancellationToken::new(), CancellationToken::new());
         let throttle = Throttle::new(run.speed().map_or(steps.speed, |change| change.over(steps.speed)));
         let (scribe, speaker, warnings) = (pump.scribe(), pump.speaker(), warnings.clone());
         let listener = scribe.clone();
@@ -76,6 +78,7 @@ impl Engine {
             ledger: ledger.clone(),
             throttle: throttle.clone(),
             stop: stop.clone(),
+            for_good: for_good.clone(),
             note: Arc::new(move |text| scribe.note(text)),
             warn: Arc::new(move |text| warnings.found(of_warnings.text(&text))),
             publish: Arc::new(move |report| {
@@ -84,7 +87,12 @@ impl Engine {
             environment,
             stderr: Arc::new(move |stderr| listener.overhear(stderr)),
         };
-        Ok(Self { course: Some(Box::pin(engine::execute(job))), stop, throttle, manifest: steps.speed })
+        Ok(Self { course: Some(Box::pin(engine::execute(job))), stop, for_good, throttle, manifest: steps.speed })
+    }
+
+    /// The speed that the manifest says.
+    pub fn manifest(&self) -> Speed {
+        self.manifest
     }
 
     /// What passes an operator's choice of speed on, as long as the work goes on.
@@ -120,7 +128,10 @@ impl Work for Engine {
         Some(end)
     }
 
-    fn ask_to_stop(&mut self) {
+    fn ask_to_stop(&mut self, why: Stop) {
+        if why == Stop::Wish(WishKind::Cancel) {
+            self.for_good.cancel();
+        }
         self.stop.cancel();
     }
 

@@ -3,16 +3,11 @@
 //! They are found by a mark that every process inherits from the program in its environment: which worker started it. What clears its environment is
 //! not found. Nor is this binary itself ever taken for one: a program may launch other migrations, whose workers inherit the mark, too.
 
-use std::fs;
-use std::thread;
-use std::time::Duration;
+use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal};
 
 use crate::process::{self, ProcessIdentity};
-
-/// How often what is killed is looked for again, since it may have forked meanwhile, and how long is waited in between.
-const ROUNDS: (usize, Duration) = (100, Duration::from_millis(10));
 
 /// What all processes of one worker's program have in their environment.
 #[derive(Clone, Debug)]
@@ -65,15 +60,11 @@ impl Mark {
     }
 
     /// Kills all that carry it, and what they fork meanwhile.
-    pub fn kill_all(&self) {
-        let (rounds, pause) = ROUNDS;
-        for _ in 0..rounds {
-            if self.carriers().is_empty() {
-                return;
-            }
-            self.signal(Signal::KILL);
-            thread::sleep(pause);
-        }
+    ///
+    /// # Errors
+    /// When something lives on after a second.
+    pub fn kill_all(&self) -> io::Result<()> {
+        process::end_all(|| self.carriers())
     }
 
     fn is_on(&self, pid: i32) -> bool {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::LeaseTerms;
 use crate::ledger::WishKind;
 use crate::time::short_duration;
 
@@ -18,8 +19,8 @@ use super::signals::Signals;
 /// What limits a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long the right holds without renewal.
-    pub lease: Duration,
+    /// How long the right holds, and how much of it is kept to stop in.
+    pub lease: LeaseTerms,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// See [`crate::catalog::Migration::timeout`].
@@ -27,14 +28,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// When a program must be asked to stop; a third of the lease is left for that.
+    /// When a program must be asked to stop.
     fn danger(&self, pulse: &Pulse) -> Instant {
-        pulse.renewed + self.lease * 2 / 3
+        pulse.renewed + self.lease.asked_after()
     }
 
     /// When a program must not live any more. (The guard steps in a little later.)
     fn over(&self, pulse: &Pulse) -> Instant {
-        pulse.renewed + self.lease * 9 / 10
+        pulse.renewed + self.lease.killed_after()
     }
 
     /// How long a program may still live unless the lease is renewed.
@@ -54,8 +55,8 @@ pub trait Work {
 
     /// Waits for it to end; may be given up and called again.
     fn ended(&mut self) -> impl Future<Output = Self::Exit>;
-    /// Asks it to stop at a checkpoint.
-    fn ask_to_stop(&mut self);
+    /// Asks it to stop at a checkpoint, and says why.
+    fn ask_to_stop(&mut self, why: Stop);
     /// Ends it.
     fn kill(&mut self);
 }
@@ -106,6 +107,15 @@ pub async fn watch<W: Work>(
                     fenced = Some(reason);
                 }
                 match pulse.wish {
+                    Some(wish) if pulse.is_forced => {
+                        if !killed {
+                            pump.note(format!("{}: an operator forces it to {}", W::KILLED, wish.verb()));
+                            work.kill();
+                            let why = stopping.map_or(Stop::Wish(wish), |stopping| stopping.why);
+                            stopping = Some(Stopping { why, until: Instant::now(), killed: true });
+                        }
+                        continue;
+                    }
                     Some(wish) => Stop::Wish(wish),
                     None => continue,
                 }
@@ -128,7 +138,7 @@ pub async fn watch<W: Work>(
             let cut_short = why == Stop::LeaseLost || pulse.borrow().trouble.is_some();
             let time = if cut_short { limits.grace.min(limits.left(&pulse)) } else { limits.grace };
             pump.note(format!("{}: {}; it has {}", W::ASKED, reason(why), short_duration(rounded(time))));
-            work.ask_to_stop();
+            work.ask_to_stop(why);
             stopping = Some(Stopping { why, until: Instant::now() + limits.grace, killed: false });
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use stopover::catalog::{Broken, Catalog, Entry, Migration, MigrationId, Params, Problem, Project, Remaining};
+use stopover::lease::LeaseTerms;
 use tempfile::TempDir;
 
 /// A directory to fill with a catalog.
@@ -553,9 +554,21 @@ fn what_is_wrong_with_stopover_yaml_is_told(#[case] text: Option<&str>, #[case] 
 
 #[test]
 fn settings_of_stopover_yaml_are_durations() {
-    let house = House::new("catalog: []\nlease: 1m\ngrace: 2m 5s\n");
+    let house = House::new("catalog: []\nlease: 1m\nrenewal: 2s\nmargin: 15s\ngrace: 2m 5s\n");
     let settings = Project::load(&house.path("stopover.yaml")).unwrap().settings;
-    assert_eq!((settings.lease, settings.grace), (Some(Duration::from_mins(1)), Some(Duration::from_secs(125))));
+    assert_eq!(settings.grace, Some(Duration::from_secs(125)));
+    let lease = LeaseTerms::new(settings.lease).unwrap();
+    assert_eq!((lease.length(), lease.renewal()), (Duration::from_mins(1), Duration::from_secs(2)));
+    assert_eq!((lease.margin(), lease.asked_after()), (Duration::from_secs(15), Duration::from_secs(45)));
+}
+
+#[test]
+fn terms_of_a_lease_that_make_no_sense_are_a_problem_at_their_place() {
+    let house = House::new("catalog: []\nlease: 10s\nmargin: 9s\n");
+    let problems = Project::load(&house.path("stopover.yaml")).unwrap_err();
+    assert_eq!(problems[0].position, Some((3, 9)));
+    assert_eq!(problems[0].message, "a lease of 10 s with a margin of 9 s leaves no room for two renewals, 1 s apart");
+    assert_eq!(problems[0].remedy, "make the lease longer, or the margin or the renewal shorter");
 }
 
 #[test]

@@ -370,3 +370,15 @@ fn completions_are_printed_for_the_usual_shells() {
         assert!(scene.must(&["completions", shell]).contains("stopover"), "{shell}");
     }
 }
+
+#[test]
+fn terms_of_a_lease_that_make_no_sense_are_refused_with_what_to_change() {
+    let scene = Scene::new().variable("STOPOVER_LEASE", "10s").variable("STOPOVER_LEASE_MARGIN", "9s");
+    let ended = scene.stopover(&["list"]);
+    assert_eq!(ended.status, 2);
+    assert!(
+        ended.stderr.contains("STOPOVER_LEASE_MARGIN") && ended.stderr.contains("make the lease longer"),
+        "{}",
+        ended.stderr
+    );
+}

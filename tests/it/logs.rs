@@ -60,6 +60,7 @@ impl Story {
                 command: vec!["true".to_owned()],
                 params: vec![],
                 checksum: serde_json::from_value::<Checksum>("a".repeat(64).into()).unwrap(),
+                resume: stopover::catalog::ResumePolicy::Manual,
                 quarantine_of: None,
             },
             lease: LEASE,
@@ -89,7 +90,7 @@ impl Story {
     /// Ends the attempt and starts the next one in a pod.
     async fn resume_in(&mut self, pod: &str) {
         self.finish(Outcome::Stopped).await;
-        self.act(Action::Resume { by: actor(pod), lease: LEASE, content: None }).await;
+        self.act(Action::resume(actor(pod), LEASE)).await;
         self.claim(pod).await;
     }
 

@@ -13,6 +13,7 @@ mod logs;
 mod mongodb;
 mod native;
 mod readme;
+mod recovery;
 mod samples;
 mod scaffold;
 mod support;

@@ -42,6 +42,7 @@ impl Story {
                 command: command.iter().map(ToString::to_string).collect(),
                 params: vec![],
                 checksum: serde_json::from_value::<Checksum>("a".repeat(64).into()).unwrap(),
+                resume: stopover::catalog::ResumePolicy::Manual,
                 quarantine_of: None,
             },
             lease: LEASE,

@@ -53,6 +53,22 @@ pub(super) fn lines(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> 
         }
     }
     lines.extend(who_and_where(app, run, standing));
+    lines.extend(by_itself(app, run, columns));
+    lines
+}
+
+/// What pods did about it without an operator.
+fn by_itself(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> {
+    let look = app.look;
+    let mut lines = Vec::new();
+    for recovery in &run.recoveries {
+        let style = if recovery.has_resumed() { look.text() } else { look.warning() };
+        let text = format!("{}, {}", recovery.describe(), ago(app.clock.present(), recovery.at));
+        for (index, line) in wrap(&text, columns.saturating_sub(13)).into_iter().enumerate() {
+            let label = if index == 0 { "recovery" } else { "" };
+            lines.push(labelled(label, look.quiet(), vec![Span::styled(line, style)]));
+        }
+    }
     lines
 }
 

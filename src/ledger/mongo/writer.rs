@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bson::{Binary, Document, RawDocumentBuf, doc};
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::ledger::delegate::ReadsThrough;
 use crate::ledger::packing::pack;
@@ -221,10 +222,14 @@ impl LedgerWriter for MongoWriter {
         #[derive(Deserialize)]
         struct StoredWish {
             kind: WishKind,
+            force: Option<IgnoredAny>,
         }
         let lease = i64::try_from(beat.lease.as_millis()).unwrap_or(i64::MAX);
+        // The same condition as in `Run::beat`.
+        let is_forced = doc! { "$ne": [{ "$type": "$state.wish.force" }, "missing"] };
+        let end = doc! { "$cond": [is_forced, "$state.lease.expiresAt", { "$add": ["$$NOW", lease] }] };
         let mut changes = doc! {
-            "state.lease": { "renewedAt": "$$NOW", "expiresAt": { "$add": ["$$NOW", lease] } },
+            "state.lease": { "renewedAt": "$$NOW", "expiresAt": end },
             "progress": { "$literal": document(&beat.progress) },
             "updatedAt": { "$max": ["$$NOW", { "$add": ["$updatedAt", 1] }] },
         };
@@ -237,11 +242,12 @@ impl LedgerWriter for MongoWriter {
             .connection
             .runs
             .find_one_and_update(held, vec![doc! { "$set": changes }])
-            .projection(doc! { "state.lease": 1, "state.wish.kind": 1, "tuning.speed": 1 })
+            .projection(doc! { "state.lease": 1, "state.wish.kind": 1, "state.wish.force.at": 1, "tuning.speed": 1 })
             .return_document(ReturnDocument::After);
         if let Some(stored) = self.connection.call(WRITE_RUNS, update).await? {
             let Stored { state: StoredState { lease, wish }, tuning } = self.connection.read(&stored)?;
             return Ok(BeatReply {
+                is_forced: wish.as_ref().is_some_and(|wish| wish.force.is_some()),
                 wish: wish.map(|wish| wish.kind),
                 speed: tuning.map(|tuning| tuning.speed),
                 expires_at: lease.expires_at,

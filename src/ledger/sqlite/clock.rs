@@ -13,9 +13,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::Timestamp;
 
-/// The ledger's clock runs ahead of the uptime by one part of so many while the wall clock is ahead of it. A worker's guard keeps one twentieth of
-/// the lease, so that less than half of that is used up.
-const FOLLOWS: u32 = 50;
+/// The ledger's clock runs ahead of the uptime by one part of so many while the wall clock is ahead of it. By default a worker's guard keeps one twentieth of
+/// the lease, so that one part of ten of that is used up.
+const FOLLOWS: u32 = 200;
 
 /// What this machine's clocks say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +103,9 @@ mod tests {
     #[test]
     fn a_wall_clock_that_is_ahead_is_followed_slowly() {
         let last = || Some(stored(10_000_000, "a", 7_000));
-        // An hour forth, a second after the last write, and five days later.
-        assert_eq!(machine(10_001_000 + 3_600_000, "a", 8_000).after(last()).as_millis(), 10_001_020);
-        let later = 5 * 24 * 3_600_000;
+        // An hour forth, a second after the last write, and nine days later.
+        assert_eq!(machine(10_001_000 + 3_600_000, "a", 8_000).after(last()).as_millis(), 10_001_005);
+        let later = 9 * 24 * 3_600_000;
         let wall = 10_000_000 + later + 3_600_000;
         assert_eq!(machine(wall, "a", 7_000 + later.unsigned_abs()).after(last()).as_millis(), wall);
         // What the network corrects every now and then.

@@ -22,6 +22,7 @@ fn entry(digit: char) -> Entry {
         params: vec![],
         remaining: None,
         timeout: None,
+        resume: crate::catalog::ResumePolicy::Manual,
         needs_mongodb: false,
         work: Work::Executable(CommandTemplate::new(
             vec!["true".to_owned()],

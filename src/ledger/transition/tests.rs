@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::samples::{
-    actions, actor, at, claim, courses, failure, finish, heartbeat, queued, resume, running, stop, tune, worker,
+    GRACE, acknowledge, actions, actor, at, claim, courses, decline, failure, finish, force, heartbeat, queued,
+    recover, resume, running, stop, tune, worker,
 };
+use crate::ledger::{Recovery, RecoveryOutcome};
 
 #[test]
 fn a_claim_starts_the_attempt_and_grants_the_lease() {
@@ -139,6 +141,179 @@ fn a_change_is_later_than_the_one_before_even_when_the_clock_is_set_back() {
     assert!(beaten.after(finish(1, Outcome::Succeeded), at(50)).updated_at > beaten.updated_at);
 }
 
+#[test]
+fn who_resumes_second_is_told_what_the_first_did() {
+    let resumed = running(at(0)).after(finish(1, failure(1)), at(1)).after(resume("ben"), at(2));
+    let refusal = resumed.apply(resume("ana"), at(5)).unwrap_err().to_string();
+    assert!(refusal.ends_with("it needs no resume: ben did it 3 s ago, from pod console-1"), "{refusal}");
+}
+
+#[test]
+fn who_stops_second_is_told_what_the_first_did() {
+    let paused = queued(at(0)).after(stop(WishKind::Pause, "ana"), at(1));
+    let told = paused.already(stop(WishKind::Pause, "ben"), at(4));
+    assert!(told.ends_with("is paused already: ana did it 3 s ago, from pod console-1"), "{told}");
+    let cancelled = paused.after(stop(WishKind::Cancel, "eva"), at(5));
+    let told = cancelled.already(stop(WishKind::Cancel, "ben"), at(6));
+    assert!(told.ends_with("is cancelled already: eva did it 1 s ago, from pod console-1"), "{told}");
+}
+
+#[test]
+fn force_comes_after_asking_and_after_the_grace() {
+    let run = running(at(0));
+    let refusal = run.apply(force(WishKind::Cancel, "ana"), at(1)).unwrap_err().to_string();
+    assert!(refusal.contains("was not asked to stop yet") && refusal.contains("`stopover cancel "), "{refusal}");
+    let asked = run.after(stop(WishKind::Cancel, "ana"), at(1));
+    let refusal = asked.apply(force(WishKind::Cancel, "ben"), at(4)).unwrap_err().to_string();
+    assert!(
+        refusal.contains("is cancelling: ana asked for it 3 s ago, from pod console-1, and its program has 7 s left"),
+        "{refusal}"
+    );
+    let forced = asked.after(force(WishKind::Cancel, "ben"), at(11));
+    assert_eq!(forced.standing(at(11)), Standing::Cancelling);
+    let told = forced.already(force(WishKind::Cancel, "eva"), at(13));
+    assert!(told.ends_with("and by force: ben did it 2 s ago, from pod console-1"), "{told}");
+}
+
+#[test]
+fn a_forced_run_ends_with_its_lease_whatever_its_worker_does() {
+    let asked = running(at(0)).after(stop(WishKind::Cancel, "ana"), at(1));
+    let forced = asked.beat(1, heartbeat(1), at(10)).unwrap().after(force(WishKind::Cancel, "ana"), at(12));
+    let beaten = forced.beat(1, heartbeat(2), at(39)).unwrap();
+    assert_eq!(beaten.lease().unwrap().renewed_at, at(39), "it was heard of");
+    assert_eq!((beaten.standing(at(39)), beaten.standing(at(40))), (Standing::Cancelling, Standing::Lost));
+    let cancelled = beaten.after(force(WishKind::Cancel, "ana"), at(40));
+    assert_eq!(cancelled.standing(at(40)), Standing::Cancelled);
+}
+
+#[test]
+fn a_forced_pause_that_becomes_a_cancel_stays_forced() {
+    let forced = running(at(0)).after(stop(WishKind::Pause, "ana"), at(1)).after(force(WishKind::Pause, "ana"), at(12));
+    for more in [stop(WishKind::Cancel, "ben"), force(WishKind::Cancel, "ben")] {
+        let cancelling = forced.after(more, at(13));
+        assert!(cancelling.is_forced() && cancelling.standing(at(13)) == Standing::Cancelling);
+        let ended = cancelling.after(finish(1, Outcome::Stopped), at(14));
+        assert_eq!(ended.state, RunState::Cancelled { at: at(14), by: actor("ben") });
+    }
+    let told = forced.after(stop(WishKind::Cancel, "ben"), at(13)).already(force(WishKind::Pause, "eva"), at(14));
+    assert!(told.contains("is cancelling already"), "{told}");
+}
+
+#[test]
+fn a_worker_says_once_that_it_has_heard() {
+    let heard = || acknowledge(1, Heard::Stop { kind: WishKind::Pause, time: GRACE });
+    let asked = running(at(0)).after(stop(WishKind::Pause, "ana"), at(1));
+    let Applied::Changed(told, event) = asked.apply(heard(), at(2)).unwrap() else { panic!("it is recorded") };
+    assert_eq!(event.kind, EventKind::Acknowledged);
+    assert_eq!(event.text, "attempt 1 heard it: its program has 10 s to stop at a checkpoint");
+    told.already(heard(), at(3));
+    let cancelling = told.after(stop(WishKind::Cancel, "ben"), at(4));
+    cancelling.already(heard(), at(5));
+    cancelling.after(acknowledge(1, Heard::Stop { kind: WishKind::Cancel, time: GRACE }), at(5));
+    assert!(matches!(asked.apply(acknowledge(2, Heard::Force), at(2)), Err(Refusal::Fenced { .. })));
+    let ended = asked.after(finish(1, Outcome::Stopped), at(2));
+    assert!(
+        matches!(ended.apply(heard(), at(3)), Err(Refusal::Fenced { .. })),
+        "a run that stands still hears nothing"
+    );
+}
+
+#[test]
+fn a_worker_says_at_which_speed_it_goes_on() {
+    let set = SpeedChange::new(None, Some(50)).unwrap();
+    let now = SpeedChange::new(Some(2), Some(50)).unwrap();
+    let tuned = running(at(0)).after(tune(None, Some(50), "ana"), at(1));
+    let heard = acknowledge(1, Heard::Speed { set, now });
+    let Applied::Changed(told, event) = tuned.apply(heard.clone(), at(2)).unwrap() else { panic!("it is recorded") };
+    assert_eq!(event.text, "attempt 1 heard it: it goes on at 2 workers at 50 % pace");
+    told.already(heard.clone(), at(3));
+    told.after(tune(None, Some(60), "ana"), at(4)).already(heard, at(5));
+}
+
+#[test]
+fn a_pod_continues_what_was_interrupted_or_lost_and_nothing_else() {
+    let run = running(at(0));
+    let interrupted = run.after(finish(1, Outcome::Interrupted(Interruption::Shutdown)), at(1));
+    let Applied::Changed(next, event) = interrupted.apply(recover("pod-b"), at(2)).unwrap() else {
+        panic!("it is resumed")
+    };
+    assert_eq!((next.attempt, event.kind), (2, EventKind::Resumed));
+    assert_eq!(event.text, "pod pod-b, by itself, resumed it; it was interrupted");
+    let outcome = RecoveryOutcome::Resumed { attempt: 2 };
+    assert_eq!(next.recoveries, [Recovery { at: at(2), pod: "pod-b".to_owned(), outcome }]);
+    assert_eq!(run.after(recover("pod-b"), at(90)).attempt, 2, "it was lost");
+
+    assert!(matches!(run.apply(recover("pod-b"), at(1)), Err(Refusal::Live { .. })), "it is at work");
+    assert!(matches!(next.apply(recover("pod-c"), at(3)), Err(Refusal::Live { .. })), "another pod was first");
+    let paused = run.after(stop(WishKind::Pause, "ana"), at(1)).after(finish(1, Outcome::Stopped), at(2));
+    assert!(matches!(paused.apply(recover("pod-b"), at(3)), Err(Refusal::OperatorsOnly { .. })));
+    let failed = run.after(finish(1, failure(1)), at(1));
+    assert!(matches!(failed.apply(recover("pod-b"), at(3)), Err(Refusal::OperatorsOnly { .. })));
+    let cancelled = run.after(stop(WishKind::Cancel, "ana"), at(90));
+    assert!(matches!(cancelled.apply(recover("pod-b"), at(91)), Err(Refusal::Ended { .. })));
+}
+
+/// The run as the shutdown of its pod leaves it.
+fn interrupted_again(run: &Run, now: Timestamp) -> Run {
+    let attempt = run.attempt;
+    run.after(claim(attempt), now).after(finish(attempt, Outcome::Interrupted(Interruption::Shutdown)), now)
+}
+
+#[test]
+fn a_pod_continues_a_run_once_and_all_pods_together_three_times() {
+    let mut run = interrupted_again(&queued(at(0)), at(0));
+    for (seconds, pod) in [(1, "pod-a"), (2, "pod-b"), (3, "pod-c")] {
+        run = interrupted_again(&run.after(recover(pod), at(seconds)), at(seconds));
+        let refusal = run.apply(recover(pod), at(seconds + 1)).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("pod {pod} has looked after run")), "{refusal}");
+    }
+    let refusal = run.apply(recover("pod-d"), at(9)).unwrap_err().to_string();
+    assert!(refusal.contains("was resumed 3 times without an operator"), "{refusal}");
+    let seen_to = interrupted_again(&run.after(resume("ana"), at(10)), at(11));
+    assert!(seen_to.recoveries.is_empty(), "an operator has looked at it");
+    seen_to.after(recover("pod-a"), at(12));
+}
+
+#[test]
+fn a_pod_that_declines_says_so_once_and_does_not_continue_the_run_later() {
+    let run = interrupted_again(&queued(at(0)), at(0));
+    let Applied::Changed(declined, event) = run.apply(decline("pod-b"), at(1)).unwrap() else {
+        panic!("it is recorded")
+    };
+    assert_eq!(event.kind, EventKind::Declined);
+    assert_eq!(event.text, "pod pod-b did not resume it: its image does not have it");
+    assert_eq!(declined.state, run.state);
+    declined.already(decline("pod-b"), at(2));
+    assert!(matches!(declined.apply(recover("pod-b"), at(2)), Err(Refusal::LookedAfter { .. })));
+    let resumed = declined.after(recover("pod-c"), at(3));
+    assert!(matches!(resumed.apply(decline("pod-d"), at(4)), Err(Refusal::Live { .. })));
+}
+
+#[test]
+fn however_many_pods_decline_the_record_stays_small_and_what_was_resumed_stays_in_it() {
+    let mut run = interrupted_again(&interrupted_again(&queued(at(0)), at(0)).after(recover("first"), at(1)), at(1));
+    for pod in 0..100 {
+        run = run.after(decline(&format!("pod-{pod}")), at(2));
+    }
+    assert_eq!(run.recoveries.len(), Recovery::KEPT);
+    assert!(run.recoveries[0].has_resumed());
+}
+
+#[test]
+fn a_takeover_says_what_of_the_old_worker_is_killed() {
+    let action = Action::Resume {
+        by: crate::ledger::Resumer::Operator(actor("ana")),
+        lease: crate::ledger::samples::LEASE,
+        content: None,
+        leftover: Some(7),
+    };
+    let Applied::Changed(_, event) = running(at(0)).apply(action, at(90)).unwrap() else { panic!("it is taken over") };
+    assert_eq!(
+        event.text,
+        "ana took it over from pod worker-1, not heard of for 1 min 30 s; what is left of its worker here (pid 7) is killed first"
+    );
+}
+
 /// Where a run can go from where it is, whoever acts.
 fn may_follow(before: &RunState, after: &RunState) -> bool {
     use RunState::{Cancelled, Failed, Interrupted, Paused, Queued, Running};
@@ -161,8 +336,9 @@ proptest! {
             let Ok(Applied::Changed(next, event)) = run.apply(action.clone(), now) else { continue };
 
             let tuned = matches!(action, Action::Tune { .. });
-            // A speed changes nothing but itself.
-            let goes = if tuned { run.state == next.state } else { may_follow(&run.state, &next.state) };
+            // A speed changes nothing but itself, and neither does a pod's word that it leaves a run alone.
+            let declined = matches!(action, Action::Decline { .. });
+            let goes = if tuned || declined { run.state == next.state } else { may_follow(&run.state, &next.state) };
             prop_assert!(goes, "{:?} -> {:?}", run.state, next.state);
             // The attempt rises by a resume and by nothing else.
             let resumed = matches!(action, Action::Resume { .. });
@@ -171,10 +347,22 @@ proptest! {
             match action {
                 Action::Claim { attempt, .. } => prop_assert!(attempt == run.attempt && next.is_held_by(attempt)),
                 Action::Finish { attempt, .. } => prop_assert!(run.is_held_by(attempt)),
-                Action::Stop { .. } | Action::Resume { .. } | Action::Tune { .. } => {}
+                Action::Acknowledge { attempt, .. } => prop_assert!(run.is_held_by(attempt) && next.is_held_by(attempt)),
+                // Force is for what was asked to stop; anything else is an ordinary stop.
+                Action::Force { .. } => prop_assert!(run.wish().is_some() || next.wish().is_none()),
+                Action::Stop { .. } | Action::Resume { .. } | Action::Tune { .. } | Action::Decline { .. } => {}
             }
             // A speed is kept until somebody sets another.
-            prop_assert!(tuned || next.tuning == run.tuning);
+            prop_assert!(tuned || next.speed() == run.speed());
+            // Without an operator a run goes on so often, once for each pod, and only after a stop that nobody asked for.
+            let by_itself = next.recoveries.iter().filter(|recovery| recovery.has_resumed()).count();
+            prop_assert!(by_itself <= Recovery::MOST_RESUMED);
+            let mut pods: Vec<_> = next.recoveries.iter().map(|recovery| &recovery.pod).collect();
+            pods.dedup();
+            prop_assert_eq!(pods.len(), next.recoveries.len());
+            if next.recoveries.len() > run.recoveries.len() {
+                prop_assert!(matches!(run.standing(now), Standing::Interrupted | Standing::Lost));
+            }
             // What a launch decided holds for ever.
             prop_assert_eq!((run.id, &run.migration, run.created_at, &run.launch), (next.id, &next.migration, next.created_at, &next.launch));
             prop_assert!(next.updated_at > run.updated_at);
@@ -199,6 +387,25 @@ proptest! {
             if let Ok(Applied::Changed(next, _)) = run.apply(action.clone(), now) {
                 run = *next;
                 prop_assert!(!matches!(run.apply(action, now), Ok(Applied::Changed(..))));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_forced_to_stop_keeps_the_end_of_its_lease(course in courses()) {
+        let mut run = queued(at(0));
+        let mut now = at(0);
+        for (seconds, action) in course {
+            now = now.plus(Duration::from_secs(seconds.unsigned_abs()));
+            if let Ok(Applied::Changed(next, _)) = run.apply(action, now) {
+                prop_assert!(!run.is_forced() || !next.is_forced() || next.lease() == run.lease());
+                run = *next;
+            }
+            if let Ok(beaten) = run.beat(run.attempt, heartbeat(1), now) {
+                let end = |run: &Run| run.lease().map(|lease| lease.expires_at);
+                let granted = now.plus(crate::ledger::samples::LEASE);
+                prop_assert_eq!(end(&beaten), if run.is_forced() { end(&run) } else { Some(granted) });
+                run = beaten;
             }
         }
     }

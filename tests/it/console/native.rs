@@ -108,7 +108,7 @@ fn the_speed_is_set_from_the_one_that_holds() {
     desk.press("ctrl-c");
     let mut run = native(running());
     let speed = SpeedChange::new(None, Some(30)).unwrap();
-    run.tuning = Some(stopover::ledger::Tuning { speed, by: actor("joe", "stopover-1a2b"), at: now() });
+    run.tuning = Some(stopover::ledger::Tuning { speed, by: actor("joe", "stopover-1a2b"), at: now(), heard_at: None });
     run.updated_at = run.updated_at.plus(Duration::from_secs(2));
     tell(&mut desk, run);
     desk.taken();

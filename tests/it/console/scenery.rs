@@ -66,7 +66,7 @@ pub fn config() -> Config {
         mirror: MirrorTarget::Off,
         actor: actor("ana", "stopover-7d9f"),
         read_only: false,
-        lease: Duration::from_secs(30),
+        lease: stopover::lease::LeaseTerms::new(stopover::lease::LeaseSettings::default()).unwrap(),
         grace: Duration::from_secs(10),
     }
 }
@@ -93,6 +93,7 @@ fn migration(name: &str, description: &str) -> Migration {
         params: Vec::new(),
         remaining: None,
         timeout: None,
+        resume: stopover::catalog::ResumePolicy::Manual,
         needs_mongodb: true,
         work: Work::Executable(CommandTemplate::new(
             vec!["node".to_owned(), format!("{name}.js")],
@@ -170,6 +171,7 @@ pub fn run(name: &str, digits: &str, operator: &str, started: Timestamp, state: 
             command: vec!["node".to_owned(), format!("{name}.js")],
             params: Vec::new(),
             checksum: checksum('a'),
+            resume: stopover::catalog::ResumePolicy::Manual,
             quarantine_of: None,
         },
         attempt: 1,
@@ -180,6 +182,8 @@ pub fn run(name: &str, digits: &str, operator: &str, started: Timestamp, state: 
         }),
         state,
         tuning: None,
+        resumed: None,
+        recoveries: Vec::new(),
         progress: Progress::default(),
         checkpoint: None,
         updated_at,

@@ -190,6 +190,28 @@ async fn a_stop_is_at_a_checkpoint_and_the_next_attempt_goes_on_from_there() {
 }
 
 #[tokio::test]
+async fn what_there_is_to_do_is_counted_beside_the_work_and_again_by_the_next_attempt_with_what_was_done() {
+    let rig = Rig::new().await;
+    rig.fill(40_000, |id| doc! { "n": id }).await;
+    let step = || vec![Step::Backfill(doubling())];
+    let stopping = async {
+        let mut reports = rig.reports.subscribe();
+        let counted = |total, done| total == Some(40_000) && done > Some(2_000);
+        reports.wait_for(|report| counted(report.total, report.done)).await.unwrap();
+        rig.stop.cancel();
+    };
+    let (end, ()) = tokio::join!(rig.execute_as(1, step(), Duration::from_millis(2), Holds::NONE), async {
+        timeout(PATIENCE, stopping).await.unwrap();
+    });
+    assert_eq!(end, End::Stopped);
+    let again = Rig { stop: tokio_util::sync::CancellationToken::new(), ..rig };
+    assert_eq!(again.execute(2, step()).await, End::Done);
+    let report = again.report();
+    assert_eq!((report.done, report.total), (Some(40_000), Some(40_000)));
+    assert!(!report.progress.estimated);
+}
+
+#[tokio::test]
 async fn an_attempt_that_was_overtaken_writes_nothing_more() {
     let rig = Rig::new().await;
     rig.fill(40_000, |id| doc! { "n": id }).await;

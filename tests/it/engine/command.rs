@@ -64,7 +64,11 @@ async fn a_failure_is_told_in_the_words_of_the_server_even_inside_an_answer() {
         let words = fatal(run(&site, &step(command)).await.0);
         assert!(words.contains(expected), "{words}");
     }
-    let slow = doc! { "find": "a", "filter": { "$expr": { "$function": { "body": "function() { sleep(5000) }", "args": [], "lang": "js" } } }, "maxTimeMS": 50 };
+    let many = |count: i32, name: &str| {
+        [doc! { "$set": { name: { "$range": [0, count] } } }, doc! { "$unwind": format!("${name}") }]
+    };
+    let pipeline = [many(10_000, "m").as_slice(), &many(10_000, "n"), &[doc! { "$count": "n" }]].concat();
+    let slow = doc! { "aggregate": "a", "pipeline": pipeline, "cursor": {}, "maxTimeMS": 50 };
     let words = fatal(run(&site, &step(slow)).await.0);
     assert!(words.contains("MaxTimeMSExpired"), "{words}");
 }

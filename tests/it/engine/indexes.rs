@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Said, fatal, here, site};
 use crate::support::eventually_async;
 use crate::support::mongo::Database;
+use crate::support::scene::Scene;
 use crate::support::server::Server;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -80,7 +81,6 @@ async fn a_build_is_watched_left_alone_by_a_stop_and_joined_by_who_asks_again() 
     };
     let (stopped, ()) = tokio::join!(stopped, stopping);
     assert!(matches!(stopped, Err(Fault::Stopped)), "{stopped:?}");
-    assert!(said.notes().contains("the server goes on building one, two, three, four"), "{}", said.notes());
     let (done, total, message) = said.reports().pop().unwrap();
     assert!(done <= total.unwrap() && message.unwrap().starts_with("index build: "));
     let (builds, complete) = standing(&driver, "large").await;
@@ -199,4 +199,42 @@ async fn a_user_who_may_not_see_the_build_builds_without_and_one_who_may_not_bui
     .await;
     let words = fatal(create(&reader, &large()).await.0);
     assert!(words.contains("lacks the privilege for createIndexes on payments.large"), "{words}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_leaves_a_build_to_the_server_and_one_that_is_cancelled_ends_it() {
+    const NAME: &str = "20270106_orders";
+    let database = Database::new();
+    let driver = database.open().await;
+    fill(&driver).await;
+    let scene = Scene::new()
+        .variable("MONGODB_URI", database.uri())
+        .variable("STOPOVER_LEDGER", "sqlite:./ledger.db")
+        .manifest(
+            NAME,
+            "createIndexes:
+  collection: large
+  indexes:
+    - { key: { text: 1, n: 1 }, name: one }
+    - { key: { text: -1, n: 1 }, name: two }
+    - { key: { n: -1, text: 1 }, name: three }
+    - { key: { text: -1, n: -1 }, name: four }
+",
+        );
+    let id = scene.launch(&[NAME]);
+    let log = || std::fs::read_to_string(scene.state().join(format!("runs/{id}.log"))).unwrap_or_default();
+    let building = async || standing(&driver, "large").await.0.len() == 1;
+    eventually_async("the build is there", PATIENCE, async || building().await.then_some(())).await;
+    scene.must(&["pause", NAME, "--wait"]);
+    assert!(log().contains("the server goes on building one, two, three, four on"), "{}", log());
+    assert!(
+        building().await,
+        "the build goes on, or was too fast for this test: {:?}",
+        standing(&driver, "large").await
+    );
+    scene.must(&["resume", NAME]);
+    scene.until(NAME, &["running"]);
+    scene.must(&["cancel", NAME, "--wait"]);
+    assert!(log().contains("the build of one, two, three, four on"), "{}", log());
+    assert_eq!(standing(&driver, "large").await, (Vec::new(), vec!["_id_".to_owned()]));
 }

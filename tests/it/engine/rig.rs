@@ -135,6 +135,7 @@ impl Rig {
             ledger: self.ledger.clone(),
             throttle: self.throttle.clone(),
             stop: self.stop.clone(),
+            for_good: CancellationToken::new(),
             note: Arc::new(move |text| notes.lock().unwrap().push(text)),
             warn: Arc::new(move |text| warnings.lock().unwrap().push(text)),
             publish: Arc::new(move |report| {

@@ -1,8 +1,9 @@
 //! What every ledger promises, whatever it is stored in: each test runs against both stores.
 
 use stopover::ledger::{
-    Checkpoint, EnvironmentName, EventKind, Failure, FailureCause, Interruption, LedgerError, LogChunk, LogPosition,
-    NewPassport, NewQuarantined, Refusal, RunQuery, RunState, SpeedChange, Standing, WishKind,
+    Checkpoint, EnvironmentName, EventKind, Failure, FailureCause, Heard, Interruption, LedgerError, LogChunk,
+    LogPosition, NewPassport, NewQuarantined, RecoveryOutcome, Refusal, RunQuery, RunState, SpeedChange, Standing,
+    WishKind,
 };
 use stopover::time::Timestamp;
 
@@ -51,6 +52,10 @@ contract! {
     updates_of_a_run_have_rising_times
     a_speed_reaches_the_worker_with_its_next_heartbeat
     a_speed_outlives_the_attempt_and_every_heartbeat
+    a_forced_run_keeps_the_end_of_its_lease
+    what_a_worker_has_heard_is_recorded_once
+    what_a_pod_does_by_itself_is_recorded_with_the_run
+    what_a_pod_leaves_alone_is_recorded_once
     quarantined_documents_come_back_in_order_and_in_pages
     a_document_is_quarantined_once
 }
@@ -213,9 +218,9 @@ async fn a_paused_run_is_resumed_as_the_next_attempt(home: Home) {
     let paused = hand.finish(&run, Outcome::Stopped).await;
     assert!(matches!(paused.state, RunState::Paused { .. }));
 
-    let resumed = hand.change(&paused, Action::Resume { by: actor("ben"), lease: LEASE, content: None }).await;
+    let resumed = hand.change(&paused, Action::resume(actor("ben"), LEASE)).await;
     assert_eq!((resumed.id, resumed.attempt), (run.id, 2));
-    let again = hand.refused(&resumed, Action::Resume { by: actor("eva"), lease: LEASE, content: None }).await;
+    let again = hand.refused(&resumed, Action::resume(actor("eva"), LEASE)).await;
     assert!(matches!(again, LedgerError::Refused(Refusal::Live { .. })), "{again}");
     let running = hand.claim(&resumed, LEASE).await;
     assert_eq!((running.checkpoint.clone(), running.started_at), (checkpoint, run.started_at));
@@ -243,7 +248,7 @@ async fn a_cancelled_run_is_final(home: Home) {
     assert!(matches!(cancelled.state, RunState::Cancelled { .. }));
     for action in [
         Action::Claim { attempt: 1, worker: worker(7), lease: LEASE },
-        Action::Resume { by: actor("ana"), lease: LEASE, content: None },
+        Action::resume(actor("ana"), LEASE),
         Action::Stop { kind: WishKind::Pause, by: actor("ana") },
         Action::Finish { attempt: 1, outcome: Outcome::Succeeded },
     ] {
@@ -261,7 +266,7 @@ async fn a_lost_run_is_taken_over_and_its_old_worker_can_write_nothing(home: Hom
     let pause = hand.refused(&run, Action::Stop { kind: WishKind::Pause, by: actor("ana") }).await;
     assert!(matches!(pause, LedgerError::Refused(Refusal::Lost { .. })), "{pause}");
 
-    let taken = hand.change(&run, Action::Resume { by: actor("ben"), lease: LEASE, content: None }).await;
+    let taken = hand.change(&run, Action::resume(actor("ben"), LEASE)).await;
     let next = hand.claim(&taken, LEASE).await;
     for outcome in [Outcome::Succeeded, Outcome::Interrupted(Interruption::LeaseLost)] {
         let refusal = hand.refused(&run, Action::Finish { attempt: 1, outcome }).await;
@@ -298,7 +303,7 @@ async fn a_failed_run_is_resumed_unless_a_newer_one_exists(home: Home) {
     let failure = Failure { cause: FailureCause::Signal { signal: 9 }, last_lines: vec![] };
     let run = hand.launch_and_claim("a").await;
     let failed = hand.finish(&run, Outcome::Failed(failure.clone())).await;
-    let resume = Action::Resume { by: actor("ana"), lease: LEASE, content: None };
+    let resume = Action::resume(actor("ana"), LEASE);
     let resumed = hand.change(&failed, resume.clone()).await;
     let running = hand.claim(&resumed, LEASE).await;
     let failed = hand.finish(&running, Outcome::Failed(failure)).await;
@@ -484,7 +489,7 @@ async fn a_speed_outlives_the_attempt_and_every_heartbeat(home: Home) {
     let tuned = hand.change(&run, tune(Some(3), None, "ana")).await;
     hand.0.beat(run.id, 1, beat(1, LEASE)).await.unwrap();
     let stopped = hand.finish(&run, Outcome::Interrupted(Interruption::Shutdown)).await;
-    let resumed = hand.change(&stopped, Action::Resume { by: actor("ana"), lease: LEASE, content: None }).await;
+    let resumed = hand.change(&stopped, Action::resume(actor("ana"), LEASE)).await;
     let next = hand.claim(&resumed, LEASE).await;
     assert_eq!((next.attempt, next.tuning), (2, tuned.tuning));
     hand.finish(&resumed, Outcome::Succeeded).await;
@@ -550,4 +555,78 @@ async fn wait_until_lost(hand: &Hand, run: &Run) {
         (seen.value.unwrap().standing(seen.now) == Standing::Lost).then_some(())
     })
     .await;
+}
+
+async fn a_forced_run_keeps_the_end_of_its_lease(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    let before = hand.0.beat(run.id, 1, beat(1, LEASE)).await.unwrap();
+    assert!(!before.is_forced);
+    let force = Action::Force { kind: WishKind::Cancel, by: actor("ben"), grace: Duration::ZERO };
+    let early = hand.refused(&run, force.clone()).await;
+    assert!(matches!(early, LedgerError::Refused(Refusal::NotAsked { .. })), "{early}");
+    hand.change(&run, Action::Stop { kind: WishKind::Pause, by: actor("ana") }).await;
+    let patient = Action::Force { kind: WishKind::Cancel, by: actor("ben"), grace: LEASE };
+    assert!(matches!(hand.refused(&run, patient).await, LedgerError::Refused(Refusal::TooEarly { .. })));
+    let forced = hand.change(&run, force.clone()).await;
+    assert!(hand.already(&run, force).await.contains("ben did it"));
+    let after = hand.0.beat(run.id, 1, beat(2, LEASE)).await.unwrap();
+    assert_eq!((after.is_forced, after.wish), (true, Some(WishKind::Cancel)));
+    assert_eq!(after.expires_at, before.expires_at, "no renewal extends it");
+    let stored = hand.0.run(run.id).await.unwrap().value.unwrap();
+    assert_eq!(stored.lease().unwrap().expires_at, forced.lease().unwrap().expires_at);
+    assert!(stored.lease().unwrap().renewed_at >= forced.lease().unwrap().renewed_at, "yet it was heard of");
+    assert_eq!(stored.wish(), forced.wish());
+    let ended = hand.finish(&run, Outcome::Stopped).await;
+    assert!(matches!(ended.state, RunState::Cancelled { .. }));
+}
+
+async fn what_a_worker_has_heard_is_recorded_once(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    hand.change(&run, Action::Stop { kind: WishKind::Pause, by: actor("ana") }).await;
+    let heard = Heard::Stop { kind: WishKind::Pause, time: Duration::from_secs(10) };
+    let answer = Action::Acknowledge { attempt: 1, heard };
+    hand.change(&run, answer.clone()).await;
+    hand.already(&run, answer.clone()).await;
+    // A heartbeat keeps what was heard.
+    hand.0.beat(run.id, 1, beat(1, LEASE)).await.unwrap();
+    hand.already(&run, answer).await;
+    let events = hand.0.events(run.id).await.unwrap();
+    let told: Vec<_> = events.iter().filter(|event| event.kind == EventKind::Acknowledged).map(|e| &e.text).collect();
+    assert_eq!(told, ["attempt 1 heard it: its program has 10 s to stop at a checkpoint"]);
+}
+
+async fn what_a_pod_does_by_itself_is_recorded_with_the_run(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    assert!(matches!(hand.refused(&run, recovery("pod-b")).await, LedgerError::Refused(Refusal::Live { .. })));
+    hand.finish(&run, Outcome::Interrupted(Interruption::Shutdown)).await;
+    let resumed = hand.change(&run, recovery("pod-b")).await;
+    assert_eq!((resumed.attempt, resumed.recoveries[0].pod.as_str()), (2, "pod-b"));
+    let claimed = hand.claim(&resumed, LEASE).await;
+    hand.0.beat(run.id, 2, beat(1, LEASE)).await.unwrap();
+    let stopped = hand.finish(&claimed, Outcome::Interrupted(Interruption::Shutdown)).await;
+    assert_eq!(stopped.recoveries, resumed.recoveries, "it stays through all that the worker writes");
+    let again = hand.refused(&run, recovery("pod-b")).await;
+    assert!(matches!(again, LedgerError::Refused(Refusal::LookedAfter { .. })), "{again}");
+    let by_hand = hand.change(&run, Action::resume(actor("ana"), LEASE)).await;
+    assert!(by_hand.recoveries.is_empty());
+    let event =
+        hand.0.events(run.id).await.unwrap().into_iter().find(|event| event.kind == EventKind::Resumed).unwrap();
+    let by = event.by.unwrap();
+    assert_eq!((by.operator.as_str(), by.place.pod.as_str()), ("recovery", "pod-b"));
+}
+
+async fn what_a_pod_leaves_alone_is_recorded_once(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    hand.finish(&run, Outcome::Interrupted(Interruption::Shutdown)).await;
+    let decline = |pod: &str| Action::Decline { by: place(pod).into(), reason: "$not here".to_owned() };
+    let declined = hand.change(&run, decline("pod-b")).await;
+    assert_eq!(declined.recoveries[0].outcome, RecoveryOutcome::Declined { reason: "$not here".to_owned() });
+    hand.already(&run, decline("pod-b")).await;
+    hand.change(&run, decline("pod-c")).await;
+    assert_eq!(hand.0.run(run.id).await.unwrap().value.unwrap().recoveries.len(), 2);
+    assert_eq!(hand.change(&run, recovery("pod-d")).await.attempt, 2);
 }

@@ -13,7 +13,7 @@ use bson::{Document, doc};
 use stopover::catalog::{Checksum, MigrationId};
 use stopover::ledger::{
     Acted, Action, Beat, Launch, LaunchParam, LedgerAddress, LedgerError, LedgerReader, LedgerWriter, NewRun, Outcome,
-    Progress, Run, RunId, Worker, open_reader, open_writer,
+    Progress, Resumer, Run, RunId, Worker, open_reader, open_writer,
 };
 use stopover::place::{Actor, Place};
 use stopover::process::ProcessIdentity;
@@ -109,10 +109,16 @@ fn launch_of(name: &str, lease: Duration) -> NewRun {
             command: vec!["sh".to_owned(), "-c".to_owned(), "$HOME/run $$NOW".to_owned()],
             params: vec![LaunchParam { name: "region.$a".to_owned(), value: "$set".to_owned(), secret: false }],
             checksum: checksum('a'),
+            resume: stopover::catalog::ResumePolicy::Manual,
             quarantine_of: None,
         },
         lease,
     }
+}
+
+/// What a pod asks that resumes a run by itself.
+fn recovery(pod: &str) -> Action {
+    Action::Resume { by: Resumer::Recovery(place(pod).into()), lease: LEASE, content: None, leftover: None }
 }
 
 fn beat(done: i64, lease: Duration) -> Beat {

@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use stopover::ledger::{LogChunk, RunQuery, WishKind};
+use stopover::ledger::{Interruption, LogChunk, RunQuery, WishKind};
 
 use super::*;
 use crate::support::eventually_async;
@@ -91,9 +91,8 @@ async fn contender() {
         let run = || object.parse::<RunId>().unwrap();
         let outcome = match verb {
             "launch" => hand.0.open(launch_of(object, LEASE)).await.map(|_| ()),
-            "resume" => {
-                hand.0.act(run(), Action::Resume { by: actor("ana"), lease: LEASE, content: None }).await.map(|_| ())
-            }
+            "resume" => hand.0.act(run(), Action::resume(actor("ana"), LEASE)).await.map(|_| ()),
+            "recover" => hand.0.act(run(), recovery(&format!("pod-{}", std::process::id()))).await.map(|_| ()),
             "claim" => {
                 let worker = worker(std::process::id().try_into().unwrap());
                 hand.0.act(run(), Action::Claim { attempt: 2, worker, lease: LEASE }).await.map(|_| ())
@@ -141,6 +140,19 @@ async fn one_of_many_processes_takes_a_lost_run_over(home: Home) {
         let taken = hand.0.run(run.id).await.unwrap().value.unwrap();
         assert_eq!((taken.attempt, taken.is_held_by(2)), (2, true));
         assert_eq!(hand.0.events(run.id).await.unwrap().len(), 3);
+    }
+}
+
+async fn one_of_many_pods_recovers_an_interrupted_run(home: Home) {
+    let mut contenders = contenders(&home);
+    let hand = Hand(home.writer().await);
+    for round in 0..ROUNDS {
+        let run = hand.launch_and_claim(&format!("m{round}")).await;
+        hand.finish(&run, Outcome::Interrupted(Interruption::Shutdown)).await;
+        assert_eq!(race(&mut contenders, &format!("recover {}", run.id)), ["won"], "round {round}");
+        let recovered = hand.0.run(run.id).await.unwrap().value.unwrap();
+        assert_eq!((recovered.attempt, recovered.recoveries.len()), (2, 1));
+        assert_eq!(race(&mut contenders, &format!("claim {}", run.id)), ["won"], "round {round}");
     }
 }
 
@@ -207,5 +219,6 @@ macro_rules! races {
 races! {
     one_of_many_processes_launches
     one_of_many_processes_takes_a_lost_run_over
+    one_of_many_pods_recovers_an_interrupted_run
     a_process_that_is_killed_as_it_writes_leaves_a_whole_ledger
 }

@@ -142,7 +142,8 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn of(output: &Output) -> Self {
+    /// What came of a command.
+    pub fn of(output: &Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         Self {
             status: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default()),

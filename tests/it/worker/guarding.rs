@@ -63,7 +63,7 @@ fn a_worker_whose_program_has_ended_outlives_its_lease_to_report_the_end() {
 }
 
 #[track_caller]
-fn guard_of(worker: i32) -> i32 {
+pub(super) fn guard_of(worker: i32) -> i32 {
     eventually("a guard", PATIENCE, || {
         members_of_session(worker)
             .into_iter()

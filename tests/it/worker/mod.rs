@@ -7,6 +7,7 @@ mod log;
 mod mirror;
 mod outcomes;
 mod stopping;
+mod takeover;
 
 use std::fs;
 use std::path::PathBuf;

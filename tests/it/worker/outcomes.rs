@@ -143,7 +143,7 @@ async fn a_file_that_changes_between_the_launch_and_its_start_is_not_run() {
     until_dead("the first worker", worker_of(&run));
     let ledger = open_writer(&LedgerAddress::Sqlite(scene.state().join("ledger.db"))).await.unwrap();
     let by = Actor { operator: "ada".to_owned(), place: Place::current().into() };
-    ledger.act(id.parse().unwrap(), Action::Resume { by, lease: PATIENCE, content: None }).await.unwrap();
+    ledger.act(id.parse().unwrap(), Action::resume(by, PATIENCE)).await.unwrap();
     let scene = scene.script("moving", "echo second");
     scene.must(&["worker", &id, "--attempt", "2"]);
     let run = scene.until("moving", &["failed"]);

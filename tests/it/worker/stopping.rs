@@ -142,6 +142,94 @@ fn a_program_is_stopped_before_its_lease_ends_when_the_ledger_is_away() {
     assert_eq!(run["checkpoint"], serde_json::json!({ "at": 8 }), "reported once the ledger is back");
 }
 
+/// Ignores SIGTERM, and is to be given an hour by its worker.
+fn stubborn() -> Scene {
+    let script = "trap '' TERM; echo $$ > program; echo on; while :; do sleep 0.05; done";
+    Scene::new().script("stubborn", script).variable("STOPOVER_GRACE", "1h")
+}
+
+/// Asks by force, as an operator whose own grace is short.
+fn force(scene: &Scene, verb: &str) -> crate::support::scene::Ended {
+    let arguments = [verb, "stubborn", "--force", "--confirm", "stubborn", "--operator", "grace"];
+    let mut command = scene.command(&arguments);
+    crate::support::scene::Ended::of(&command.env("STOPOVER_GRACE", "1ms").output().unwrap())
+}
+
+fn told(run: &serde_json::Value) -> Vec<(&str, &str)> {
+    let events = run["events"].as_array().unwrap();
+    events.iter().map(|event| (event["kind"].as_str().unwrap(), event["text"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_worker_answers_that_it_has_heard() {
+    let scene = Scene::new().script("polite", POLITE).variable("STOPOVER_GRACE", "20s");
+    scene.launch(&["polite"]);
+    until_printed(&scene, "polite", "from the start");
+    scene.must(&["pause", "polite"]);
+    let run = scene.until("polite", &["paused"]);
+    let told = told(&run);
+    let kinds: Vec<_> = told.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["launched", "claimed", "pauseRequested", "acknowledged", "paused"]);
+    assert_eq!(told[3].1, "attempt 1 heard it: its program has 20 s to stop at a checkpoint");
+}
+
+#[test]
+fn a_program_that_does_not_stop_in_time_is_ended_by_force() {
+    let scene = stubborn();
+    scene.launch(&["stubborn"]);
+    until_printed(&scene, "stubborn", "on");
+    let ended = force(&scene, "cancel");
+    assert_eq!(ended.status, 7, "nobody asked it yet: {}", ended.stderr);
+    scene.must(&["cancel", "stubborn"]);
+    let ended = scene.stopover(&["cancel", "stubborn", "--force", "--confirm", "stubborn"]);
+    assert_eq!(ended.status, 7, "{}", ended.stderr);
+    assert!(ended.stderr.contains("left to stop at a checkpoint"), "{}", ended.stderr);
+    let ended = scene.stopover(&["cancel", "stubborn", "--force", "--confirm", "another"]);
+    assert!(ended.status == 7 && ended.stderr.contains("the name typed is not `stubborn`"), "{}", ended.stderr);
+    let ended = scene.stopover(&["cancel", "stubborn", "--force"]);
+    assert!(ended.status == 7 && ended.stderr.contains("--confirm stubborn"), "{}", ended.stderr);
+
+    eventually("the worker has heard the first", PATIENCE, || {
+        told(&scene.run("stubborn")).iter().any(|(kind, _)| *kind == "acknowledged").then_some(())
+    });
+    let ended = force(&scene, "cancel");
+    assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("is forced to stop") && ended.stdout.contains("is cancelled"), "{}", ended.stdout);
+    let run = scene.run("stubborn");
+    assert_eq!((&run["state"], &run["reason"]), (&"cancelled".into(), &"cancelled by ada".into()));
+    until_dead("the program", number_in(&scene, "program"));
+    let kinds: Vec<_> = told(&run).iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds[2..4], ["cancelRequested", "acknowledged"]);
+    assert!(kinds.contains(&"forceRequested") && kinds.last() == Some(&"cancelled"), "{kinds:?}");
+    let said = lines(&scene, &run, "system").join("\n");
+    assert!(said.contains("an operator forces it to cancel"), "{said}");
+}
+
+#[test]
+fn a_pause_by_force_leaves_a_run_that_can_be_resumed() {
+    let scene = stubborn();
+    scene.launch(&["stubborn"]);
+    until_printed(&scene, "stubborn", "on");
+    scene.must(&["pause", "stubborn"]);
+    let ended = force(&scene, "pause");
+    assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(scene.run("stubborn")["state"], "paused");
+}
+
+#[test]
+fn a_frozen_worker_is_cancelled_by_force_once_its_lease_is_over() {
+    let scene = stubborn().variable("STOPOVER_LEASE", "4s");
+    scene.launch(&["stubborn"]);
+    let worker = worker_of(&until_printed(&scene, "stubborn", "on"));
+    signal(worker, Signal::STOP);
+    scene.must(&["cancel", "stubborn"]);
+    let ended = force(&scene, "cancel");
+    assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(scene.run("stubborn")["state"], "cancelled");
+    until_dead("the program", number_in(&scene, "program"));
+    until_dead("the worker", worker);
+}
+
 fn children_of(parent: i32) -> Vec<i32> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));

@@ -115,6 +115,8 @@ fn follow(before: Option<(Stand, u32)>, kind: &str, attempt: u32) -> Option<Stan
         ("succeeded", Running | Asked) => Succeeded,
         ("failed", Running | Asked) => Failed,
         ("cancelled", Queued | Running | Asked | Paused | Interrupted) => Cancelled,
+        ("forceRequested", Asked) => Asked,
+        ("acknowledged", Running | Asked) | ("declined", _) => stand,
         ("tuned", Queued | Running | Asked | Paused | Interrupted) => stand,
         _ => return None,
     })

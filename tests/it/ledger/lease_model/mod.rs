@@ -57,6 +57,11 @@ fn a_renewal_counted_from_its_answer_is_found_to_be_wrong() {
 }
 
 #[test]
+fn a_renewal_that_counts_although_a_stop_was_forced_is_found_to_be_wrong() {
+    finds_two_programs(&[Change::RenewedByForce]);
+}
+
+#[test]
 fn a_worker_without_a_guard_is_found_to_be_wrong() {
     finds_two_programs(&[Change::NoGuard]);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stopover::ledger::{
-    Action, Applied, Beat, EventKind, Failure, FailureCause, Interruption, Lease, Outcome, Progress, Refusal, Run,
-    RunState, Wish, WishKind, Worker,
+    Action, Applied, Beat, EventKind, Failure, FailureCause, Force, Interruption, Lease, Outcome, Progress, Refusal,
+    Run, RunState, Wish, WishKind, Worker,
 };
 use stopover::place::Actor;
 use stopover::process::ProcessIdentity;
@@ -28,7 +28,7 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     Queued { left: u8 },
-    Running { worker: u8, left: u8, wish: Option<Wanted> },
+    Running { worker: u8, left: u8, wish: Option<(Wanted, Manner)> },
     Paused,
     Interrupted,
     Failed,
@@ -40,6 +40,13 @@ pub enum State {
 pub enum Wanted {
     Pause,
     Cancel,
+}
+
+/// Whether the program is left the time to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Manner {
+    Asked,
+    Forced,
 }
 
 /// How an attempt ended, as its worker saw it.
@@ -59,12 +66,13 @@ pub enum Request {
     Finish { attempt: u32, ended: Ended },
     Resume,
     Stop(Wanted),
+    Force(Wanted),
 }
 
 /// What is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    Fine { stop: bool },
+    Fine(Option<Manner>),
     Fenced,
     Refused,
 }
@@ -117,7 +125,7 @@ impl Ledger {
             Request::Claim { attempt, .. } | Request::Beat { attempt } | Request::Finish { attempt, .. } => {
                 attempt != server.attempt
             }
-            Request::Resume | Request::Stop(_) => false,
+            Request::Resume | Request::Stop(_) | Request::Force(_) => false,
         };
         if stale && (after != server || !matches!(answer, Answer::Fenced)) {
             return Err(format!("a fenced worker writes: {request:?} makes {after:?} of {server:?}"));
@@ -144,7 +152,11 @@ impl Ledger {
                 return match run.beat(attempt, beat, self.now) {
                     Ok(next) => {
                         let after = self.reduce(&next);
-                        (after, Answer::Fine { stop: matches!(after.state, State::Running { wish: Some(_), .. }) })
+                        let wish = match after.state {
+                            State::Running { wish, .. } => wish.map(|(_, manner)| manner),
+                            _ => None,
+                        };
+                        (after, Answer::Fine(wish))
                     }
                     Err(refusal) => (server, refused(&refusal)),
                 };
@@ -153,16 +165,17 @@ impl Ledger {
                 Action::Claim { attempt, worker: process(worker), lease: ticks(LEASE) }
             }
             Request::Finish { attempt, ended } => Action::Finish { attempt, outcome: outcome(ended) },
-            Request::Resume => Action::Resume { by: actor("ben"), lease: ticks(CLAIM_WITHIN), content: None },
+            Request::Resume => Action::resume(actor("ben"), ticks(CLAIM_WITHIN)),
             Request::Stop(wanted) => Action::Stop { kind: kind(wanted), by: actor("ana") },
+            Request::Force(wanted) => Action::Force { kind: kind(wanted), by: actor("ana"), grace: Duration::ZERO },
         };
         match run.apply(action, self.now) {
             Ok(Applied::Changed(next, event)) => {
                 // What was taken over was lost.
                 assert_eq!(event.kind == EventKind::TakenOver, request == Request::Resume && run.ended_at().is_none());
-                (self.reduce(&next), Answer::Fine { stop: false })
+                (self.reduce(&next), Answer::Fine(None))
             }
-            Ok(Applied::Already(_)) => (server, Answer::Fine { stop: false }),
+            Ok(Applied::Already(_)) => (server, Answer::Fine(None)),
             Err(refusal) => (server, refused(&refusal)),
         }
     }
@@ -177,7 +190,13 @@ impl Ledger {
             State::Queued { left } => RunState::Queued { since, lease: lease(left) },
             State::Running { worker, left, wish } => {
                 run.worker = Some(process(worker));
-                let wish = wish.map(|wanted| Wish { kind: kind(wanted), by: by(), at });
+                let wish = wish.map(|(wanted, manner)| Wish {
+                    kind: kind(wanted),
+                    by: by(),
+                    at,
+                    heard_at: None,
+                    force: (manner == Manner::Forced).then(|| Force { by: by(), at, heard_at: None }),
+                });
                 RunState::Running { since, lease: lease(left), wish }
             }
             State::Paused => RunState::Paused { at, by: by() },
@@ -196,9 +215,12 @@ impl Ledger {
             RunState::Running { lease, wish, .. } => State::Running {
                 worker: u8::try_from(run.worker.as_ref().unwrap().process.pid).unwrap(),
                 left: left(lease),
-                wish: wish.as_ref().map(|wish| match wish.kind {
-                    WishKind::Pause => Wanted::Pause,
-                    WishKind::Cancel => Wanted::Cancel,
+                wish: wish.as_ref().map(|wish| {
+                    let manner = if wish.force.is_some() { Manner::Forced } else { Manner::Asked };
+                    match wish.kind {
+                        WishKind::Pause => (Wanted::Pause, manner),
+                        WishKind::Cancel => (Wanted::Cancel, manner),
+                    }
                 }),
             },
             RunState::Paused { .. } => State::Paused,

@@ -1,6 +1,6 @@
 //! A worker with its program and its guard, as far as the lease concerns them.
 
-use super::server::{Answer, Ended};
+use super::server::{Answer, Ended, Manner};
 use super::{GUARD, LEASE, OVER};
 
 /// Where the model differs from what a worker does, and what may happen to it beyond being killed, frozen and thawed.
@@ -8,6 +8,8 @@ use super::{GUARD, LEASE, OVER};
 pub enum Change {
     /// A renewal counts from its answer, not from when it was asked for.
     RenewedWhenAnswered,
+    /// A renewal counts although a stop was forced.
+    RenewedByForce,
     /// No guard ends program and worker when the worker is dead or late.
     NoGuard,
     /// The guard comes when the lease is over.
@@ -165,10 +167,14 @@ impl Process {
             Phase::NotStarted | Phase::Claiming | Phase::Dead => {}
         }
         if let Some(Pending { age, answer: Some(answer) }) = self.pending {
-            moves.push((
-                "hears an answer",
-                self.heard(answer, if changes.contains(&Change::RenewedWhenAnswered) { 0 } else { age }),
-            ));
+            let age = if changes.contains(&Change::RenewedWhenAnswered) { 0 } else { age };
+            // No renewal counts once a stop is forced.
+            let forced = answer == Answer::Fine(Some(Manner::Forced)) && !changes.contains(&Change::RenewedByForce);
+            let heard = self.heard(answer, if forced { self.age } else { age });
+            moves.push(("hears an answer", heard));
+            if self.phase == Phase::Working && matches!(answer, Answer::Fine(Some(_))) {
+                moves.push(("hears that it shall stop, and does", heard.ending(Ended::Stopped)));
+            }
         }
         // A beat is given up after a while; a claim is not.
         if self.phase == Phase::Working && self.pending.is_some() {
@@ -179,9 +185,8 @@ impl Process {
     fn heard(&self, answer: Answer, age: u8) -> Self {
         let next = Self { pending: None, ..*self };
         match (self.phase, answer) {
-            (Phase::Claiming, Answer::Fine { .. }) => Self { phase: Phase::Claimed, age, ..next },
-            (Phase::Working, Answer::Fine { stop: false }) => Self { age, ..next },
-            (Phase::Working, Answer::Fine { stop: true }) => Self { age, ..next }.ending(Ended::Stopped),
+            (Phase::Claiming, Answer::Fine(_)) => Self { phase: Phase::Claimed, age, ..next },
+            (Phase::Working, Answer::Fine(_)) => Self { age, ..next },
             (Phase::Claiming | Phase::Working, Answer::Fenced | Answer::Refused) => self.dead(),
             _ => next,
         }

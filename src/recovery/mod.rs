@@ -1,0 +1,254 @@
+//! What a pod does about runs without an operator: at its start it reports what it finds, and runs of migrations with `resume: auto` that were
+//! interrupted or lost go on here.
+//!
+//! ```text
+//! ledger ── histories, changes ──> judge ──> leave alone | resume ──> launch
+//!                                    ^                   | decline ─> the run's record
+//!                           catalog of this image
+//! ```
+//!
+//! In a rolling update the new pod starts while the old one is still at work, so looking once is not enough: this follows the ledger as long as
+//! there is anything that may go on by itself. Whether a pod may is decided by the ledger ([`crate::ledger::Run::apply`]), at once for all
+//! pods; here it is only decided whether it should.
+
+mod judge;
+mod voice;
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::catalog::{Catalog, Entry, ResumePolicy};
+use crate::config::Config;
+use crate::launch::{self, LaunchError};
+use crate::ledger::{
+    self, Acted, Action, Histories, LedgerError, LedgerReader, LedgerWriter, Refusal, Run, RunId, Seen,
+};
+use crate::time::Timestamp;
+
+use judge::{Lookout, Verdict};
+pub use voice::Voice;
+
+/// The hidden verb of this role.
+pub const VERB: &str = "recover";
+
+/// How often the ledger is asked for changes, at least.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// What may be added, by chance: pods that started together do not ask together.
+const JITTER: Duration = Duration::from_secs(2);
+/// How soon a ledger that is away is tried again at first.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How soon at last.
+const AGAIN_AT_LAST: Duration = Duration::from_secs(15);
+
+/// Looks after runs for as long as there is anything to look after. May be dropped at any time: whatever it does is one write, or a worker that
+/// is on its own.
+///
+/// # Errors
+/// When the ledger cannot be used; one that is merely away is waited for.
+pub async fn watch(config: &Config, catalog: &Catalog, voice: &Voice) -> Result<(), LedgerError> {
+    let mut calm = Calm::new(voice);
+    let (reader, seen) = loop {
+        match begin(config).await {
+            Ok(begun) => break begun,
+            Err(error) => calm.wait(error).await?,
+        }
+    };
+    calm.restored();
+    let Seen { mut now, value: histories } = seen;
+    report(&histories, now, voice);
+    if config.read_only {
+        return Ok(());
+    }
+    let lookout = Lookout { catalog, config, since: now };
+    let parent = rustix::process::getppid();
+    let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new() };
+    loop {
+        match watch.look(now).await {
+            Ok(()) => calm.restored(),
+            Err(error) => calm.wait(error).await?,
+        }
+        // Nobody is left to tell us that the pod is shut down.
+        if !watch.has_work() || rustix::process::getppid() != parent {
+            return Ok(());
+        }
+        sleep(LOOK_EVERY + chance(JITTER)).await;
+        match reader.changes(now).await {
+            Ok(changes) => {
+                now = changes.now;
+                for run in changes.value {
+                    watch.absorb(run);
+                }
+            }
+            Err(error) => calm.wait(error).await?,
+        }
+    }
+}
+
+async fn begin(config: &Config) -> Result<(Arc<dyn LedgerReader>, Seen<Histories>), LedgerError> {
+    let reader = ledger::open_reader(&config.ledger).await?;
+    let seen = reader.histories().await?;
+    Ok((reader, seen))
+}
+
+/// One line for each run that waits for somebody, and for each that is at work.
+fn report(histories: &Histories, now: Timestamp, voice: &Voice) {
+    let mut none = true;
+    for run in histories.values().filter_map(|history| history.latest.as_deref()) {
+        let Some(account) = run.account(now) else { continue };
+        none = false;
+        let (migration, short, standing) = (&run.migration, run.id.short(), run.standing(now));
+        voice.say(format_args!("{migration} run {short} is {standing}: {}; {}", account.what, account.next));
+    }
+    if none {
+        voice.say("no run is unfinished");
+    }
+}
+
+/// What is looked after.
+struct Watch<'a> {
+    lookout: Lookout<'a>,
+    voice: &'a Voice,
+    histories: Histories,
+    /// Opened when there is something to write for the first time.
+    writer: Option<Arc<dyn LedgerWriter>>,
+    /// Attempts of which was said already why they do not go on here, where the ledger could not be told.
+    told: HashSet<(RunId, u32)>,
+}
+
+impl Watch<'_> {
+    /// Does what is to be done now.
+    async fn look(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let runs: Vec<_> = self.histories.values().filter_map(|history| history.latest.clone()).collect();
+        for run in runs {
+            match self.lookout.judge(&run, now) {
+                Verdict::LeaveAlone => {}
+                Verdict::Resume => self.resume(&run, now).await?,
+                Verdict::Decline(reason) => self.decline(&run, reason).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, run: &Run, now: Timestamp) -> Result<(), LedgerError> {
+        let Lookout { catalog, config, .. } = self.lookout;
+        let writer = self.writer().await?;
+        match launch::recover(&*writer, config, catalog, run).await {
+            Ok(resumed) => {
+                let (migration, short, attempt) = (&run.migration, run.id.short(), resumed.attempt);
+                let standing = run.standing(now);
+                let from = if run.checkpoint.is_some() { "from its checkpoint" } else { "from the start" };
+                self.voice.say(format_args!(
+                    "{migration} run {short} was {standing} and goes on here by itself, as attempt {attempt}, {from}"
+                ));
+                self.absorb(resumed);
+                Ok(())
+            }
+            Err(LaunchError::Refused(refusal)) => self.decline(run, refusal.to_string()).await,
+            Err(LaunchError::Ledger(LedgerError::Refused(refusal @ Refusal::ResumedTooOften { .. }))) => {
+                self.decline(run, refusal.to_string()).await
+            }
+            // Somebody else was first: the next changes tell.
+            Err(LaunchError::Ledger(
+                LedgerError::Refused(_) | LedgerError::Occupied { .. } | LedgerError::Superseded { .. },
+            )) => Ok(()),
+            Err(LaunchError::Ledger(error)) => Err(error),
+            Err(error) => {
+                self.say_once(run, &error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    /// Records why the run does not go on here, in a ledger that is this environment's.
+    async fn decline(&mut self, run: &Run, reason: String) -> Result<(), LedgerError> {
+        let config = self.lookout.config;
+        let writer = self.writer().await?;
+        match launch::check_environment(&*writer, config).await {
+            Ok(_) => {}
+            Err(LaunchError::Ledger(error)) => return Err(error),
+            Err(error) => {
+                self.say_once(run, &error.to_string());
+                return Ok(());
+            }
+        }
+        let action = Action::Decline { by: config.actor.place.clone(), reason: reason.clone() };
+        match writer.act(run.id, action).await {
+            Ok(Acted::Changed(run)) => {
+                self.say_once(&run, &reason);
+                self.absorb(*run);
+                Ok(())
+            }
+            Ok(Acted::Already(_)) | Err(LedgerError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn say_once(&mut self, run: &Run, reason: &str) {
+        if self.told.insert((run.id, run.attempt)) {
+            let (migration, short) = (&run.migration, run.id.short());
+            self.voice.say(format_args!("{migration} run {short} does not go on here by itself: {reason}"));
+        }
+    }
+
+    async fn writer(&mut self) -> Result<Arc<dyn LedgerWriter>, LedgerError> {
+        if let Some(writer) = &self.writer {
+            return Ok(writer.clone());
+        }
+        let writer = ledger::open_writer(&self.lookout.config.ledger).await?;
+        self.writer = Some(writer.clone());
+        Ok(writer)
+    }
+
+    fn absorb(&mut self, run: Run) {
+        self.histories.entry(run.migration.clone()).or_default().absorb(run);
+    }
+
+    /// Whether anything may still have to go on here.
+    fn has_work(&self) -> bool {
+        let lookout = self.lookout;
+        let goes_on_by_itself = |entry: &Entry| matches!(entry, Entry::Ready(it) if it.resume == ResumePolicy::Auto);
+        lookout.catalog.entries.iter().any(goes_on_by_itself)
+            || self.histories.values().filter_map(|history| history.latest.as_deref()).any(|run| lookout.concerns(run))
+    }
+}
+
+/// Waits for a ledger that is away, longer each time, and says so once.
+struct Calm<'a> {
+    voice: &'a Voice,
+    pause: Duration,
+}
+
+impl<'a> Calm<'a> {
+    fn new(voice: &'a Voice) -> Self {
+        Self { voice, pause: Duration::ZERO }
+    }
+
+    async fn wait(&mut self, error: LedgerError) -> Result<(), LedgerError> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        if self.pause.is_zero() {
+            self.voice.say(format_args!("waiting for the ledger, to look after runs: {error}"));
+        }
+        self.pause = (self.pause * 2).clamp(AGAIN, AGAIN_AT_LAST);
+        sleep(self.pause + chance(self.pause)).await;
+        Ok(())
+    }
+
+    fn restored(&mut self) {
+        if !self.pause.is_zero() {
+            self.voice.say("the ledger answers again");
+        }
+        self.pause = Duration::ZERO;
+    }
+}
+
+/// A part of `most` that nobody can foresee.
+fn chance(most: Duration) -> Duration {
+    let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(RandomState::new().hash_one(0) % (millis + 1))
+}

@@ -1,0 +1,82 @@
+//! What a lost run has left in its pod is gone before anything else is started for it.
+
+use rustix::process::Signal;
+use stopover::process::{ProcessIdentity, members_of_session};
+
+use super::guarding::guard_of;
+use super::{number_in, signal, until_dead, until_printed, worker_of};
+use crate::support::scene::Scene;
+
+/// Says whether the program of the attempt before still lives, and ends; the first attempt works on for ever.
+const WITNESS: &str = r#"
+trap '' TERM
+before=$((STOPOVER_ATTEMPT - 1))
+if [ "$before" -gt 0 ]; then
+  if kill -0 "$(cat program.$before)" 2>/dev/null; then echo "two at once"; else echo "alone"; fi
+  exit 0
+fi
+echo $$ > program.$STOPOVER_ATTEMPT
+echo on
+while :; do sleep 0.05; done"#;
+
+/// A run that reads as lost, although its program works on: its worker is frozen and its guard is dead.
+fn frozen_without_guard() -> (Scene, i32) {
+    let scene = Scene::new().script("works_on", WITNESS).variable("STOPOVER_LEASE", "3s");
+    scene.launch(&["works_on"]);
+    let worker = worker_of(&until_printed(&scene, "works_on", "on"));
+    let guard = guard_of(worker);
+    signal(worker, Signal::STOP);
+    signal(guard, Signal::KILL);
+    (scene, worker)
+}
+
+#[test]
+fn a_takeover_kills_a_frozen_worker_and_its_program_before_the_next_attempt_starts() {
+    let (scene, worker) = frozen_without_guard();
+    scene.until("works_on", &["lost"]);
+    let program = number_in(&scene, "program.1");
+    assert!(ProcessIdentity::of(program).is_some(), "nobody has ended it yet");
+    scene.must(&["resume", "works_on"]);
+    assert!(ProcessIdentity::of(program).is_none() && members_of_session(worker).is_empty());
+    let run = scene.until("works_on", &["succeeded"]);
+    assert_eq!(super::lines(&scene, &run, "stdout"), ["on", "alone"]);
+    let event = run["events"].as_array().unwrap().iter().find(|event| event["kind"] == "takenOver").unwrap();
+    let text = event["text"].as_str().unwrap();
+    assert!(text.ends_with(&format!("what is left of its worker here (pid {worker}) is killed first")), "{text}");
+}
+
+#[test]
+fn a_takeover_kills_the_program_of_a_worker_that_died_together_with_its_guard() {
+    let (scene, worker) = frozen_without_guard();
+    signal(worker, Signal::KILL);
+    until_dead("the worker", worker);
+    scene.until("works_on", &["lost"]);
+    let program = number_in(&scene, "program.1");
+    assert!(ProcessIdentity::of(program).is_some(), "nobody has ended it yet");
+    scene.must(&["resume", "works_on"]);
+    let run = scene.until("works_on", &["succeeded"]);
+    assert_eq!(super::lines(&scene, &run, "stdout"), ["on", "alone"]);
+}
+
+#[test]
+fn a_lost_run_that_is_cancelled_leaves_nothing_behind() {
+    let (scene, worker) = frozen_without_guard();
+    scene.until("works_on", &["lost"]);
+    scene.must(&["cancel", "works_on"]);
+    assert!(members_of_session(worker).is_empty());
+    assert!(ProcessIdentity::of(number_in(&scene, "program.1")).is_none());
+}
+
+#[test]
+fn a_run_of_another_pod_is_taken_over_without_touching_a_process() {
+    let (scene, worker) = frozen_without_guard();
+    scene.until("works_on", &["lost"]);
+    let program = number_in(&scene, "program.1");
+    // The same machine under another name: pids mean nothing between pods.
+    let ended = scene.command(&["cancel", "works_on"]).env("STOPOVER_POD", "pod-b").output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ProcessIdentity::of(program).is_some());
+    for pid in members_of_session(worker) {
+        signal(pid, Signal::KILL);
+    }
+}
