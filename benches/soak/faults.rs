@@ -126,10 +126,10 @@ impl Victim<'_> {
     /// The worker, if it lives in such a state.
     fn worker_in(&self, like: impl Fn(char) -> bool) -> Option<i32> {
         let pid = i32::try_from(self.run["pid"].as_i64()?).ok()?;
-        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let state = stat.rsplit_once(") ")?.1.chars().next()?;
-        let is_it = memchr::memmem::find(&line, self.run["id"].as_str()?.as_bytes()).is_some();
+        let is_it = memchr::memmem::find(&words, self.run["id"].as_str()?.as_bytes()).is_some();
         (is_it && like(state)).then_some(pid)
     }
 

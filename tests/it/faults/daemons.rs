@@ -2,31 +2,27 @@
 
 use super::*;
 
-/// Leaves a daemon behind: a grandchild in a session of its own, without the program's pipes.
-const DAEMON: &str =
-    r#"setsid sh -c 'setsid sh -c "echo \$\$ >>daemons; while :; do sleep 0.1; done" &' </dev/null >/dev/null 2>&1"#;
+/// Leaves a daemon behind: a grandchild in a session of its own, without the program's pipes. Its pid is in a file before the program goes on.
+const DAEMON: &str = r#"setsid sh -c 'setsid sh -c "echo \$\$ >daemon.$STOPOVER_ATTEMPT; while :; do sleep 0.1; done" &' </dev/null >/dev/null 2>&1
+until [ -s "daemon.$STOPOVER_ATTEMPT" ]; do sleep 0.01; done"#;
 
-/// The daemons that were started.
+/// The daemon of an attempt.
 #[track_caller]
-fn daemons(case: &Case, count: usize) -> Vec<i32> {
-    eventually("a daemon is there", PATIENCE, || {
-        let text = fs::read_to_string(case.scene.path().join("migrations/daemons")).ok()?;
-        let pids: Vec<i32> = text.lines().map(|line| line.parse().unwrap()).collect();
-        (pids.len() == count).then_some(pids)
-    })
+fn daemon(case: &Case, attempt: u32) -> i32 {
+    let path = case.scene.path().join(format!("migrations/daemon.{attempt}"));
+    eventually("a daemon was started", PATIENCE, || fs::read_to_string(&path).ok()?.trim().parse().ok())
 }
 
 #[test]
 fn a_daemon_of_a_killed_worker_s_program_is_ended_and_so_is_one_that_a_program_leaves_behind() {
     let case = Case::with(Scene::new(), DAEMON, "");
     let worker = worker_of(&case.start());
-    let daemon = daemons(&case, 1)[0];
+    let daemon = daemon(&case, 1);
     signal(worker, Signal::KILL);
     until_dead("the daemon", daemon);
     case.scene.until(NAME, &["lost"]);
     let run = case.resume_and_check();
-    let second = daemons(&case, 2)[1];
-    until_dead("the second daemon", second);
+    until_dead("the second daemon", self::daemon(&case, 2));
     assert!(case.log(&run).contains("left behind and ended"), "{}", case.log(&run));
 }
 
@@ -34,7 +30,7 @@ fn a_daemon_of_a_killed_worker_s_program_is_ended_and_so_is_one_that_a_program_l
 fn a_daemon_of_a_frozen_worker_is_dead_before_another_can_take_over() {
     let case = Case::with(Scene::new(), DAEMON, "");
     let worker = worker_of(&case.start());
-    let daemon = daemons(&case, 1)[0];
+    let daemon = daemon(&case, 1);
     signal(worker, Signal::STOP);
     case.scene.until(NAME, &["lost"]);
     assert!(ProcessIdentity::of(daemon).is_none(), "the daemon is dead when the run reads as lost");

@@ -115,8 +115,14 @@ impl Case {
 /// Waits until the latest run of a migration shows that more is done, and returns it.
 #[track_caller]
 fn until_done(scene: &Scene, migration: &str, count: i64) -> Value {
+    let mut seen = Value::Null;
     eventually("its progress is known", PATIENCE, || {
-        Some(scene.run(migration)).filter(|run| run["done"].as_i64().is_some_and(|done| done >= count))
+        let run = scene.run(migration);
+        if run["state"] != seen {
+            seen = run["state"].clone();
+            eprintln!("{run:#}");
+        }
+        Some(run).filter(|run| run["done"].as_i64().is_some_and(|done| done >= count))
     })
 }
 

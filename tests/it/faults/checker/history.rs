@@ -109,15 +109,15 @@ fn follow(before: Option<(Stand, u32)>, kind: &str, attempt: u32) -> Option<Stan
     Some(match (kind, stand) {
         ("claimed", Queued) => Running,
         ("resumed", Paused | Interrupted | Failed) | ("takenOver", Queued | Running | Asked) => Queued,
-        ("pauseRequested" | "cancelRequested", Running | Asked) => Asked,
+        ("pauseRequested" | "cancelRequested", Running | Asked) | ("forceRequested", Asked) => Asked,
         ("paused", Queued | Asked) => Paused,
         ("interrupted", Running | Asked) => Interrupted,
         ("succeeded", Running | Asked) => Succeeded,
         ("failed", Running | Asked) => Failed,
         ("cancelled", Queued | Running | Asked | Paused | Interrupted) => Cancelled,
-        ("forceRequested", Asked) => Asked,
-        ("acknowledged", Running | Asked) | ("declined", _) => stand,
-        ("tuned", Queued | Running | Asked | Paused | Interrupted) => stand,
+        ("acknowledged", Running | Asked)
+        | ("declined", _)
+        | ("tuned", Queued | Running | Asked | Paused | Interrupted) => stand,
         _ => return None,
     })
 }

@@ -169,8 +169,8 @@ fn steps(
     }
     // There is no worker for a third attempt.
     let last = world.server.attempt >= *attempts.iter().max().unwrap_or(&1);
-    let stops = [Wanted::Pause, Wanted::Cancel].map(|wanted| [Request::Stop(wanted), Request::Force(wanted)]);
-    for request in stops.into_iter().flatten().chain([Request::Resume]) {
+    let wishes = [Wanted::Pause, Wanted::Cancel].map(|wanted| [Request::Stop(wanted), Request::Force(wanted)]);
+    for request in wishes.into_iter().flatten().chain([Request::Resume]) {
         if !(last && request == Request::Resume) {
             let (server, _) = ledger.ask(world.server, request)?;
             steps.push((Step::Arrives(request, false), World { server, ..*world }));
