@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 
+use super::quick::BuildQuick;
 use super::server::{Answer, Ledger, Request, Server, State, Wanted};
 use super::worker::{Changes, Phase, Process};
 
@@ -46,35 +46,7 @@ impl fmt::Display for Seen {
 }
 
 /// The way back from a state: the state before it, and what happened there.
-type Trail = HashMap<World, Option<(World, Step)>, BuildHasherDefault<Quick>>;
-
-/// Multiply and turn: as good as the states need, and several times as fast as what resists an attacker.
-#[derive(Default)]
-struct Quick(u64);
-
-impl Hasher for Quick {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u8(byte);
-        }
-    }
-
-    fn write_u8(&mut self, byte: u8) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(byte)).wrapping_mul(0x517C_C1B7_2722_0A95);
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x517C_C1B7_2722_0A95);
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.0 = (self.0.rotate_left(5) ^ number.cast_unsigned() as u64).wrapping_mul(0x517C_C1B7_2722_0A95);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
-    }
-}
+type Trail = HashMap<World, Option<(World, Step)>, BuildQuick>;
 
 /// What happened: to the worker, or to the ledger.
 #[derive(Clone, Copy)]
@@ -115,6 +87,10 @@ pub fn explore(attempts: [u32; 2], changes: Changes) -> Found {
         };
         for (step, next) in steps {
             seen.steps += 1;
+            // Much of what arrives changes nothing.
+            if next == world {
+                continue;
+            }
             trail.entry(next).or_insert_with(|| {
                 queue.push_back(next);
                 Some((world, step))

@@ -13,6 +13,7 @@ use stopover::process::ProcessIdentity;
 use stopover::time::Timestamp;
 
 use super::super::{actor, launch_of, place};
+use super::quick::BuildQuick;
 use super::{CLAIM_WITHIN, LEASE};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -102,14 +103,14 @@ impl Server {
 pub struct Ledger {
     run: Run,
     now: Timestamp,
-    known: HashMap<(Server, Request), (Server, Answer)>,
+    known: HashMap<(Server, Request), (Server, Answer), BuildQuick>,
 }
 
 impl Ledger {
     pub fn new() -> Self {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let (run, _) = Run::launched(launch_of("modelled", TICK), None, now.minus(Duration::from_hours(1)));
-        Self { run, now, known: HashMap::new() }
+        Self { run, now, known: HashMap::default() }
     }
 
     /// What the run is after a request, and the answer to it.
