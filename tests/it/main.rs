@@ -8,6 +8,7 @@ mod cli;
 mod console;
 mod doctor;
 mod engine;
+mod faults;
 mod keeper;
 mod ledger;
 mod logs;

@@ -102,12 +102,12 @@ fn what_a_program_leaves_running_is_ended_and_does_not_hold_the_run_up() {
     scene.launch(&["litter"]);
     let run = scene.until("litter", &["succeeded"]);
     until_dead("a process of its group", number_in(&scene, "quiet"));
+    until_dead("a process of another session", number_in(&scene, "away"));
     let said = lines(&scene, &run, "system").join("\n");
     assert!(
-        said.contains("output open; it is no longer read") && said.contains("1 process was left behind and ended"),
+        said.contains("output open; it is no longer read") && said.contains("2 processes were left behind and ended"),
         "{said}"
     );
-    signal(number_in(&scene, "away"), Signal::KILL);
 }
 
 #[test]

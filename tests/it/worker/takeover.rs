@@ -13,7 +13,11 @@ const WITNESS: &str = r#"
 trap '' TERM
 before=$((STOPOVER_ATTEMPT - 1))
 if [ "$before" -gt 0 ]; then
-  if tr -d '\0' < "/proc/$(cat program.$before)/cmdline" 2>/dev/null | grep -q .; then echo "two at once"; else echo "alone"; fi
+  # A zombie that nobody has reaped yet works no more.
+  case "$(sed -n 's/^State:[[:space:]]*//p' "/proc/$(cat program.$before)/status" 2>/dev/null)" in
+    "" | Z* | X*) echo "alone" ;;
+    *) echo "two at once" ;;
+  esac
   exit 0
 fi
 echo $$ > program.$STOPOVER_ATTEMPT
