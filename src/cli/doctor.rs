@@ -10,6 +10,8 @@ use std::time::Instant;
 use color_eyre::Result;
 use serde::Serialize;
 
+use crate::config::StateDir;
+use crate::keeper;
 use crate::ledger::{LedgerReader, Run, Seen};
 
 use super::{Context, Exit, UserError};
@@ -25,6 +27,37 @@ pub struct Args {
     /// One JSON object: `checks` and `runs`
     #[arg(long)]
     json: bool,
+    /// Only whether this pod's keeper lives, or with `=ready` whether runs can be launched; for an exec probe: milliseconds, no ledger
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "live", conflicts_with = "json")]
+    pub probe: Option<Probe>,
+}
+
+/// What an exec probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Probe {
+    /// Does the keeper live?
+    Live,
+    /// Does it, and can runs be launched in this pod?
+    Ready,
+}
+
+/// Answers a probe in one line.
+pub fn probe(state: &StateDir, probe: Probe) -> Exit {
+    let answer = match probe {
+        Probe::Live => keeper::probe::live(state),
+        Probe::Ready => keeper::probe::ready(state),
+    };
+    match answer {
+        Ok(text) => {
+            // Whoever asked may not have stayed for the words.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            Exit::Fine
+        }
+        Err(text) => {
+            eprintln!("{text}");
+            Exit::Failed
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -253,12 +253,12 @@ impl Run {
                 self.id.short()
             )));
         }
-        let RunState::Running { wish, .. } = &self.state else {
-            return Err(self.fenced(attempt, now));
+        let wish = match (&self.state, &outcome) {
+            (RunState::Running { wish, .. }, _) if self.is_held_by(attempt) => wish.clone(),
+            // Its worker was ended before it could claim the run, and whoever ended it says so.
+            (RunState::Queued { .. }, Outcome::Interrupted(_)) if attempt == self.attempt => None,
+            _ => return Err(self.fenced(attempt, now)),
         };
-        if !self.is_held_by(attempt) {
-            return Err(self.fenced(attempt, now));
-        }
         let mut next = self.clone();
         let (kind, by, text) = match outcome {
             Outcome::Succeeded => {
@@ -270,7 +270,7 @@ impl Run {
                 next.state = RunState::Failed { at: now, failure };
                 (EventKind::Failed, None, text)
             }
-            Outcome::Stopped => match wish.clone() {
+            Outcome::Stopped => match wish {
                 Some(Wish { kind: WishKind::Pause, by, .. }) => {
                     next.state = RunState::Paused { at: now, by: by.clone() };
                     (EventKind::Paused, Some(by), "paused".to_owned())

@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use crate::config::{MirrorTarget, StateDir};
-use crate::process::ProcessIdentity;
+use crate::pod;
 
 use super::record::{self, Stream};
 use super::sanitise;
@@ -151,21 +151,15 @@ impl Mirror {
 }
 
 /// Where the mirror is, or nothing when it is off.
-fn resolve(target: &MirrorTarget, state: &StateDir) -> Option<PathBuf> {
+#[must_use]
+pub fn resolve(target: &MirrorTarget, state: &StateDir) -> Option<PathBuf> {
     match target {
         MirrorTarget::Off => None,
         MirrorTarget::Path(path) => Some(path.clone()),
         MirrorTarget::Auto => {
-            let first = PathBuf::from("/proc/1/fd/1");
-            if is_null(&first) {
-                // A shared process namespace: PID 1 is not ours, but the keeper may be there.
-                let keeper = fs::read(state.keeper_pid()).ok();
-                let keeper = keeper.and_then(|json| serde_json::from_slice::<ProcessIdentity>(&json).ok());
-                if let Some(keeper) = keeper.filter(|keeper| keeper.is_alive()) {
-                    return Some(PathBuf::from(format!("/proc/{}/fd/1", keeper.pid)));
-                }
-            }
-            Some(first)
+            // In a shared process namespace PID 1 is not ours; its output may be nothing, or closed to us.
+            let pid = pod::keeper(state).map_or(1, |keeper| keeper.pid);
+            Some(PathBuf::from(format!("/proc/{pid}/fd/1")))
         }
     }
 }

@@ -237,6 +237,11 @@ impl<'a> Attempt<'a> {
         Ok((migration, started))
     }
 
+    fn limits(&self, migration: &Migration) -> Limits<'a> {
+        let Config { lease, grace, state_dir: state, .. } = self.config;
+        Limits { lease: *lease, grace: *grace, timeout: migration.timeout, state }
+    }
+
     /// Stays with the program until nothing of it is left.
     async fn accompany(
         &mut self,
@@ -247,7 +252,7 @@ impl<'a> Attempt<'a> {
         guard: &mut Guard,
     ) -> Course {
         let carried = self.pump.carry(stdout, stderr);
-        let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
+        let limits = self.limits(migration);
         let manners = Manners { grace: self.config.grace, speed: None };
         let mut countdown = self.countdown(migration);
         // The program is over; nothing more is to be said of it.
@@ -302,7 +307,7 @@ impl<'a> Attempt<'a> {
         signals: &mut Signals,
         guard: &mut Guard,
     ) -> Course {
-        let limits = Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout };
+        let limits = self.limits(migration);
         let manners = Manners { grace: self.config.grace, speed: Some(engine.manifest()) };
         let mut countdown = self.countdown(migration);
         let (over, settled, unguarded) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());

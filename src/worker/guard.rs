@@ -17,11 +17,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{getpid, getsid, setsid};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::lease::LeaseTerms;
 use crate::process::{self, ProcessIdentity};
+use crate::time::since_boot;
 
 /// The hidden verb of this role.
 pub const VERB: &str = "guard";
@@ -196,11 +196,6 @@ pub fn watch() -> io::Result<Watch> {
             return end_session().map(|()| Watch::Overdue);
         }
     }
-}
-
-/// The time since boot, suspension included: a lease goes on while this machine sleeps.
-fn since_boot() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 /// Kills everything in this session but this process itself. What it forks meanwhile is found in the next round.

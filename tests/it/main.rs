@@ -8,6 +8,7 @@ mod cli;
 mod console;
 mod doctor;
 mod engine;
+mod keeper;
 mod ledger;
 mod logs;
 mod mongodb;

@@ -52,8 +52,7 @@ pub fn check_state_dir(config: &Config) -> Check {
             Err(error) => check(Verdict::Warning, format!("{shown} cannot be written to: {error}")),
         };
     }
-    let attempt = crate::private::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path).map(drop));
-    if let Err(error) = attempt {
+    if let Err(error) = config.state_dir.try_to_write() {
         let remedy = "set STOPOVER_STATE_DIR to a directory that can";
         return check(Verdict::Failed, format!("{shown} cannot be written to: {error}; {remedy}"));
     }

@@ -1,6 +1,7 @@
 //! What all tests share.
 
 pub mod mongo;
+pub mod pod;
 pub mod pty;
 pub mod replica_set;
 pub mod scene;
