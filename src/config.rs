@@ -93,6 +93,14 @@ impl StateDir {
         Self(path.into())
     }
 
+    /// The one that the flag `--state-dir` names, or the environment, or the default.
+    #[must_use]
+    pub fn chosen(flag: Option<PathBuf>) -> Self {
+        let path =
+            flag.or_else(|| variable("STOPOVER_STATE_DIR").map(PathBuf::from)).unwrap_or_else(Self::default_path);
+        Self::new(absolute(&path))
+    }
+
     /// The directory itself.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -126,6 +134,21 @@ impl StateDir {
     #[must_use]
     pub fn keeper_pid(&self) -> PathBuf {
         self.0.join("keeper.pid")
+    }
+
+    /// Where a keeper announces that the pod is being shut down, see [`crate::pod::Shutdown`].
+    #[must_use]
+    pub fn shutdown(&self) -> PathBuf {
+        self.0.join("shutdown.json")
+    }
+
+    /// Whether files can be created in it, tried out.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn try_to_write(&self) -> std::io::Result<()> {
+        crate::private::create_dir_all(&self.0)?;
+        tempfile::tempfile_in(&self.0).map(drop)
     }
 
     /// The embedded ledger.
@@ -185,11 +208,7 @@ impl Config {
             .unwrap_or_else(|| "stopover.yaml".into());
         let catalog = std::path::absolute(&catalog).unwrap_or(catalog);
         let settings = Project::load(&catalog).map(|project| project.settings).unwrap_or_default();
-        let state_dir = flags
-            .state_dir
-            .or_else(|| variable("STOPOVER_STATE_DIR").map(PathBuf::from))
-            .unwrap_or_else(StateDir::default_path);
-        let state_dir = StateDir::new(std::path::absolute(&state_dir).unwrap_or(state_dir));
+        let state_dir = StateDir::chosen(flags.state_dir);
 
         let database = secret("MONGODB_URI", "MONGODB_URI_FILE")?;
         if let Some(uri) = &database {
@@ -317,7 +336,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// A variable that is set and not empty.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -335,7 +354,8 @@ fn secret(name: &'static str, file_name: &'static str) -> Result<Option<Secret>,
     }
 }
 
-fn duration(name: &'static str) -> Result<Option<Duration>, ConfigError> {
+/// A variable that holds a duration, such as `30s`.
+pub(crate) fn duration(name: &'static str) -> Result<Option<Duration>, ConfigError> {
     variable(name).map(|text| humantime::parse_duration(&text)).transpose().map_err(|error| ConfigError::Invalid {
         name,
         reason: format!("{error}; a duration is written like `30s` or `2m`"),

@@ -7,7 +7,7 @@
 //!   \       /
 //!   recovery    |            what a pod does about runs without an operator
 //!       |       |
-//!    launch   worker         how a run comes to be; one run in its own process
+//!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
 //!         logs               what runs print: file, mirror, archive, reading
 //!          |
@@ -15,7 +15,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config lease place private process secret time
+//!   config lease place pod private process secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -25,11 +25,13 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod engine;
+pub mod keeper;
 pub mod launch;
 pub mod lease;
 pub mod ledger;
 pub mod logs;
 pub mod place;
+pub mod pod;
 mod private;
 pub mod process;
 pub mod recovery;

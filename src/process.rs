@@ -119,14 +119,20 @@ pub fn end_all(find: impl Fn() -> Vec<i32>) -> io::Result<()> {
     Err(io::Error::other(format!("processes live on although they were killed: {pids}")))
 }
 
-/// The pids of all processes that can be seen from here.
-pub fn all() -> impl Iterator<Item = i32> {
+/// The pids that this process can see, of the living and of zombies.
+pub fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn processes_where(wanted: impl Fn(&Stat) -> bool) -> Vec<i32> {
-    all().filter(|&pid| stat(pid).is_some_and(|stat| wanted(&stat))).collect()
+    pids().filter(|&pid| stat(pid).is_some_and(|stat| wanted(&stat))).collect()
+}
+
+/// The parent of a living process; `None` also for one that came from outside this process namespace.
+#[must_use]
+pub fn parent_of(pid: i32) -> Option<i32> {
+    stat(pid).map(|stat| stat.parent).filter(|&parent| parent > 0)
 }
 
 fn start_ticks(pid: i32) -> Option<i64> {
@@ -140,6 +146,7 @@ fn stat(pid: i32) -> Option<Stat> {
 /// What is read of `/proc/PID/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
+    parent: i32,
     group: i32,
     session: i32,
     start_ticks: i64,
@@ -154,7 +161,8 @@ fn parse_stat(stat: &str) -> Option<Stat> {
         return None;
     }
     Some(Stat {
-        group: fields.nth(1)?.parse().ok()?,
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
         session: fields.next()?.parse().ok()?,
         start_ticks: fields.nth(15)?.parse().ok()?,
     })
@@ -177,7 +185,7 @@ mod tests {
         let fields = (4..=22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
         assert_eq!(
             parse_stat(&format!("7 (a) b) c) S {fields} 23")),
-            Some(Stat { group: 5, session: 6, start_ticks: 22 })
+            Some(Stat { parent: 4, group: 5, session: 6, start_ticks: 22 })
         );
         assert_eq!(parse_stat(&format!("7 (gone) Z {fields} 23")), None);
         assert_eq!(parse_stat("nonsense"), None);

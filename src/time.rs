@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time in UTC with millisecond precision, which is what BSON dates hold.
@@ -67,6 +68,12 @@ impl Timestamp {
     pub fn utc(self) -> DateTime<Utc> {
         self.0
     }
+}
+
+/// The time since this machine booted, suspension included: no setting of a clock changes it, and every process here reads the same.
+#[must_use]
+pub fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 /// A duration cut to the precision of a timestamp.

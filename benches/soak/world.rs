@@ -107,7 +107,7 @@ impl World {
         let states: Vec<String> =
             self.pods().map(|pod| format!("STOPOVER_STATE_DIR={}", pod.state().display())).collect();
         let left = || {
-            process::all()
+            process::pids()
                 .filter(|pid| {
                     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
                     environment.split(|&byte| byte == 0).any(|word| states.iter().any(|state| state.as_bytes() == word))

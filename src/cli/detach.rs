@@ -9,6 +9,6 @@ use super::{Exit, worker};
 
 /// Starts the worker. To be called before any other thread exists.
 pub fn run(config: &Config, args: &worker::Args) -> Result<Exit> {
-    println!("{}", launch::leave(config, args.run, args.attempt)?);
+    println!("{}", launch::leave(config, args.run, args.attempt, args.migration.as_deref())?);
     Ok(Exit::Fine)
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use color_eyre::Report;
 
 use crate::config::ConfigError;
+use crate::keeper::KeeperError;
 use crate::launch::{LaunchError, PlanRefusal};
 use crate::ledger::{LedgerError, WrongEnvironment};
 
@@ -14,7 +15,7 @@ use crate::ledger::{LedgerError, WrongEnvironment};
 pub enum Exit {
     /// Everything asked for holds.
     Fine = 0,
-    /// It failed: the run, the check, or the command itself.
+    /// It failed: the run, the check or probe, or the command itself.
     Failed = 1,
     /// The command line or the environment cannot be understood.
     Usage = 2,
@@ -26,7 +27,8 @@ pub enum Exit {
     WrongEnvironment = 5,
     /// The ledger cannot be reached or used.
     LedgerUnreachable = 6,
-    /// Refused for another reason: requirements, parameters, a broken or unknown migration, read-only, the run's state.
+    /// Refused for another reason: requirements, parameters, a broken or unknown migration, read-only, the run's state, a pod that is
+    /// being shut down, a second keeper.
     Refused = 7,
     /// `--wait` or `--follow`: the run came to stand still without an end (paused, interrupted, lost).
     StandsStill = 8,
@@ -75,8 +77,16 @@ impl Exit {
                         LaunchError::Refused(refusal) => Self::of_refusal(refusal),
                         LaunchError::WrongEnvironment(_) => Self::WrongEnvironment,
                         LaunchError::Ledger(error) => Self::of_ledger(error),
-                        LaunchError::StateDir { .. } | LaunchError::LeftAlive { .. } => Self::Refused,
+                        LaunchError::StateDir { .. }
+                        | LaunchError::ShuttingDown { .. }
+                        | LaunchError::LeftAlive { .. } => Self::Refused,
                         LaunchError::Detach { .. } => Self::Failed,
+                    });
+                }
+                if let Some(error) = error.downcast_ref::<KeeperError>() {
+                    return Some(match error {
+                        KeeperError::Occupied { .. } => Self::Refused,
+                        KeeperError::Listen { .. } | KeeperError::System { .. } => Self::Failed,
                     });
                 }
                 if let Some(refusal) = error.downcast_ref::<PlanRefusal>() {

@@ -10,7 +10,9 @@ mod doctor;
 pub mod exit;
 mod guard;
 mod init;
+mod interrupted;
 mod json;
+mod keep;
 mod lint;
 mod list;
 mod logs;
@@ -33,7 +35,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use color_eyre::{Report, Result};
 
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, StateDir};
+use crate::keeper;
 use crate::launch;
 use crate::ledger::WishKind;
 
@@ -101,6 +104,9 @@ enum Verb {
     Init(init::Args),
     /// Check everything here that a run depends on, and explain every unfinished run
     Doctor(doctor::Args),
+    /// Be the PID 1 of a pod: reap orphans, and stop every run when it ends
+    #[command(name = keeper::VERB)]
+    Keep(keep::Args),
     /// Check every file of the catalog; fails if there is a problem
     Lint(lint::Args),
     /// Begin a migration: write a script or manifest that runs at once
@@ -113,6 +119,8 @@ enum Verb {
     Worker(worker::Args),
     #[command(name = crate::worker::guard::VERB, hide = true)]
     Guard,
+    #[command(name = keeper::INTERRUPTED_VERB, hide = true)]
+    Interrupted(interrupted::Args),
     #[command(name = crate::recovery::VERB, hide = true)]
     Recover,
 }
@@ -140,6 +148,10 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let verb = match cli.verb {
         Some(Verb::Completions(args)) => return completions::run(&mut Cli::command(), &args),
         Some(Verb::Guard) => return guard::run(),
+        // A probe reads no more than it needs: what is wrong with a catalog or a secret must not restart a pod.
+        Some(Verb::Doctor(doctor::Args { probe: Some(probe), .. })) => {
+            return Ok(doctor::probe(&StateDir::chosen(state_dir), probe));
+        }
         Some(verb) => verb,
         None => Verb::Console(cli.console),
     };
@@ -148,12 +160,13 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let verb = match verb {
         Verb::Detach(args) => return detach::run(&config, &args),
         Verb::Worker(args) => return worker::run(&config, &args),
+        Verb::Keep(args) => return keep::run(&config, &args),
         Verb::Console(args) => return console::run(config, &args),
         verb => verb,
     };
     let context = Context { config };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match verb {
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,
@@ -167,14 +180,21 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Quarantine(args) => quarantine::run(&context, args).await,
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
+            Verb::Interrupted(args) => interrupted::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, &args),
             Verb::Recover => recover::run(&context).await,
-            Verb::Console(_) | Verb::Completions(_) | Verb::Guard | Verb::Detach(_) | Verb::Worker(_) => {
-                unreachable!("handled above")
-            }
+            Verb::Console(_)
+            | Verb::Completions(_)
+            | Verb::Guard
+            | Verb::Detach(_)
+            | Verb::Worker(_)
+            | Verb::Keep(_) => unreachable!("handled above"),
         }
-    })
+    });
+    // What was given up for lack of time must not keep the process after all.
+    runtime.shutdown_background();
+    result
 }
 
 /// `error: ` and the chain of causes, one a line. Causes that the text above already tells are left out.

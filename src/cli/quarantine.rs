@@ -10,7 +10,7 @@ use crate::logs::sanitise;
 
 use super::context::histories_of;
 use super::json::{self, QuarantinedView};
-use super::run::{After, Confirm, announce, confirm, parse_param};
+use super::run::{After, Confirm, announce, confirm, hold_sigterm, parse_param};
 use super::{Context, Exit, UserError, table};
 
 /// Documents that are asked for at a time.
@@ -89,6 +89,7 @@ async fn retry(context: &Context, ledger: Arc<dyn LedgerWriter>, args: Args) -> 
     };
     let plan = launch::plan(&catalog, &seen.value, seen.now, &context.config, &request)?;
     confirm(&passport, &id, &args.confirm)?;
+    let _not_halfway = hold_sigterm()?;
     let run = launch::launch(&*ledger, &context.config, plan).await?;
     announce(&run)?;
     args.after.finish(context, ledger, &run).await

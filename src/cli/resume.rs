@@ -4,7 +4,7 @@ use color_eyre::Result;
 
 use crate::launch::{self, ResumeRequest};
 
-use super::run::{After, Confirm, announce, confirm, parse_param};
+use super::run::{After, Confirm, announce, confirm, hold_sigterm, parse_param};
 use super::{Context, Exit};
 
 /// Arguments of `stopover resume`.
@@ -35,6 +35,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let secret = found.launch.params.iter().filter(|param| param.secret).map(|param| param.name.as_str());
     let params = super::secrets::complete(args.params, secret)?;
     let request = ResumeRequest { params, accept_changed: args.changed };
+    let _not_halfway = hold_sigterm()?;
     let run = launch::resume(&*ledger, &context.config, &catalog, &found, &request).await?;
     announce(&run)?;
     args.after.finish(context, ledger, &run).await

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use color_eyre::Result;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::catalog::{Entry, MigrationId, ParamSpec};
 use crate::launch::{self, Request};
@@ -85,6 +86,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     };
     let plan = launch::plan(&catalog, &seen.value, seen.now, &context.config, &request)?;
     confirm(&passport, &id, &args.confirm)?;
+    let _not_halfway = hold_sigterm()?;
     let run = launch::launch(&*ledger, &context.config, plan).await?;
     announce(&run)?;
     args.after.finish(context, ledger, &run).await
@@ -123,6 +125,12 @@ pub fn confirm_name(what: &str, migration: &MigrationId, given: Option<&str>) ->
     Ok(())
 }
 
+/// As long as what this returns is there, and afterwards, SIGTERM does not end this process: a launch is recorded *and* started, whoever
+/// asks this process to end meanwhile.
+pub fn hold_sigterm() -> Result<Signal> {
+    Ok(signal(SignalKind::terminate())?)
+}
+
 /// The id alone on the first line of standard output, for scripts; what to do next on standard error, for people.
 pub fn announce(run: &Run) -> Result<()> {
     let mut stdout = std::io::stdout();
@@ -146,14 +154,14 @@ impl After {
             }
             settle(&*ledger, run.id).await
         };
-        let settled = tokio::select! {
-            settled = watch => settled?,
-            _ = tokio::signal::ctrl_c() => {
-                eprintln!("\nno longer watching; run {} goes on", run.id.short());
-                return Ok(Exit::StandsStill);
-            }
+        let mut terminate = hold_sigterm()?;
+        let left = tokio::select! {
+            settled = watch => return Ok(report(&settled?)),
+            _ = tokio::signal::ctrl_c() => "\nno longer watching",
+            _ = terminate.recv() => "asked to end, and no longer watching",
         };
-        Ok(report(&settled))
+        eprintln!("{left}; run {} goes on", run.id.short());
+        Ok(Exit::StandsStill)
     }
 }
 

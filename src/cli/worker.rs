@@ -16,6 +16,9 @@ pub struct Args {
     /// The attempt to claim
     #[arg(long)]
     pub attempt: u32,
+    /// What it executes, for those who look at a process list
+    #[arg(long)]
+    pub migration: Option<String>,
 }
 
 /// Executes the attempt. To be called before any other thread exists.

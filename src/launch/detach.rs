@@ -4,13 +4,13 @@
 //! leader of a new session, so that no hang-up of a terminal reaches it, starts the worker with nothing inherited but an environment, and
 //! ends, so that the worker becomes a child of PID 1.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::catalog::MigrationId;
 use crate::config::Config;
 use crate::ledger::RunId;
 use crate::private;
@@ -30,6 +30,8 @@ pub struct WorkerTask {
     pub run: RunId,
     /// The attempt it is to claim.
     pub attempt: u32,
+    /// What it executes: only for those who look at a process list, the pod's keeper among them.
+    pub migration: MigrationId,
     /// Secret params by name: they reach the worker through its environment only.
     pub secrets: Vec<(String, Secret)>,
 }
@@ -51,7 +53,11 @@ pub enum DetachError {
 /// See [`DetachError`].
 pub fn detach(config: &Config, task: &WorkerTask) -> Result<(), DetachError> {
     let mut helper = Command::new(own_binary());
-    helper.arg(HELPER_VERB).args(arguments(task.run, task.attempt)).stdin(Stdio::null()).current_dir("/");
+    helper
+        .arg(HELPER_VERB)
+        .args(arguments(task.run, task.attempt, Some(task.migration.as_str())))
+        .stdin(Stdio::null())
+        .current_dir("/");
     // A param of the run in whose program this launch happens is not one of the new run.
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_param(name)) {
         helper.env_remove(name);
@@ -77,14 +83,14 @@ pub fn detach(config: &Config, task: &WorkerTask) -> Result<(), DetachError> {
 ///
 /// # Errors
 /// What the system refused.
-pub fn leave(config: &Config, run: RunId, attempt: u32) -> io::Result<u32> {
+pub fn leave(config: &Config, run: RunId, attempt: u32, migration: Option<&str>) -> io::Result<u32> {
     rustix::process::setsid()?;
     // Whatever `kubectl exec` or a shell left open would be held open for the life of the run, and an exec session would not end.
     close_fds::set_fds_cloexec(3, &[]);
     let log = worker_log(&config.state_dir.worker_log(run))?;
     let worker = Command::new(own_binary())
         .arg(WORKER_VERB)
-        .args(arguments(run, attempt))
+        .args(arguments(run, attempt, migration))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -93,9 +99,10 @@ pub fn leave(config: &Config, run: RunId, attempt: u32) -> io::Result<u32> {
     Ok(worker.id())
 }
 
-fn arguments(run: RunId, attempt: u32) -> [OsString; 3] {
-    let text = |text: &dyn ToString| OsString::from(text.to_string());
-    [text(&run), OsStr::new("--attempt").to_owned(), text(&attempt)]
+fn arguments(run: RunId, attempt: u32, migration: Option<&str>) -> Vec<String> {
+    let mut arguments = vec![run.to_string(), "--attempt".to_owned(), attempt.to_string()];
+    arguments.extend(migration.into_iter().flat_map(|name| ["--migration".to_owned(), name.to_owned()]));
+    arguments
 }
 
 /// A worker must start even if its own log cannot be written: the run's state is told by the ledger.

@@ -13,6 +13,8 @@ use crate::ledger::{
     Acted, Action, Launch, LaunchParam, LedgerError, LedgerWriter, NewPassport, NewRun, Passport, Resumer, Run, RunId,
     Seen, WishKind, WrongEnvironment,
 };
+use crate::pod::Shutdown;
+use crate::time::{Timestamp, short_duration};
 
 pub use crate::worker::CLAIM_WITHIN;
 pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
@@ -39,6 +41,12 @@ pub enum LaunchError {
         path: std::path::PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The pod ends: what is launched now would be stopped at once.
+    #[error("this pod is being shut down ({} left) and launches nothing any more; launch from another pod", short_duration(*.left))]
+    ShuttingDown {
+        /// How long its workers may still live.
+        left: std::time::Duration,
     },
     /// What a lost run has left in this pod cannot be killed, and no other worker may start beside it.
     #[error(
@@ -88,6 +96,11 @@ fn check_state_dir(config: &Config) -> Result<(), LaunchError> {
     config.state_dir.prepare().map_err(|source| LaunchError::StateDir { path: path.to_owned(), source })
 }
 
+fn check_pod(config: &Config) -> Result<(), LaunchError> {
+    Shutdown::under_way(&config.state_dir)
+        .map_or(Ok(()), |shutdown| Err(LaunchError::ShuttingDown { left: shutdown.left() }))
+}
+
 /// Records the planned run and starts its worker. When this returns, the run is in the ledger and its worker is on its own.
 ///
 /// # Errors
@@ -95,6 +108,7 @@ fn check_state_dir(config: &Config) -> Result<(), LaunchError> {
 pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
     check_state_dir(config)?;
+    check_pod(config)?;
     let secrets = plan.secrets();
     let params = plan
         .params
@@ -125,7 +139,7 @@ pub async fn launch(ledger: &dyn LedgerWriter, config: &Config, plan: Plan) -> R
         Err(error) if error.is_transient() => ledger.open(new).await?,
         recorded => recorded?,
     };
-    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
+    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, migration: run.migration.clone(), secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
 }
@@ -177,6 +191,7 @@ async fn next_attempt(
 ) -> Result<Run, LaunchError> {
     check_environment(ledger, config).await?;
     check_state_dir(config)?;
+    check_pod(config)?;
     let Resumption { secrets, content } = resumption(catalog, config, run, request)?;
     let leftover = leftover(ledger, config, run.id).await?;
     let pid = leftover.map(Leftover::pid);
@@ -187,7 +202,7 @@ async fn next_attempt(
     };
     // The record comes first: it takes the right to write from the old worker, and from whoever else would take over now.
     end(leftover, &run).await?;
-    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, secrets })
+    detach(config, &WorkerTask { run: run.id, attempt: run.attempt, migration: run.migration.clone(), secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
 }
@@ -214,6 +229,12 @@ pub async fn stop(
         end(leftover, run).await?;
     }
     Ok(acted)
+}
+
+/// The processes in this pod that the next attempt of a lost run would kill before it starts.
+#[must_use]
+pub fn left_here(config: &Config, run: &Run, now: Timestamp) -> Vec<i32> {
+    Leftover::find(run, now, &config.actor.place).map_or_else(Vec::new, Leftover::pids)
 }
 
 /// What a lost run has left in this pod, if this process may kill it.

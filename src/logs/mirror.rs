@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use crate::config::{MirrorTarget, StateDir};
-use crate::process::ProcessIdentity;
+use crate::pod;
 
 use super::record::{self, Stream};
 use super::sanitise;
@@ -75,13 +75,7 @@ impl Mirror {
         let Some(path) = resolve(target, state) else {
             return Ok(Self::off());
         };
-        let file = match open(&path) {
-            Ok(file) => Some(file),
-            Err(OpenError::NoReader) => None,
-            Err(OpenError::Useless(reason)) => {
-                return Err(format!("the output is not mirrored to {}: {reason}", path.display()));
-            }
-        };
+        let file = reach(&path)?;
         let (queue, batches) = sync_channel(WAITING_BATCHES);
         let shared = Arc::new(Shared::default());
         let opened = Instant::now();
@@ -91,6 +85,17 @@ impl Mirror {
             .spawn(move || writer.run(&batches))
             .map_err(|error| format!("the output is not mirrored: no thread: {error}"))?;
         Ok(Self { target: Some(Target { queue, shared, left_out: 0, thread }) })
+    }
+
+    /// Where a run would be mirrored to now; `None` when it is off. Nothing is written.
+    ///
+    /// # Errors
+    /// A sentence for the operator on why nothing would be mirrored.
+    pub fn probe(target: &MirrorTarget, state: &StateDir) -> Result<Option<PathBuf>, String> {
+        let Some(path) = resolve(target, state) else {
+            return Ok(None);
+        };
+        reach(&path).map(|_| Some(path))
     }
 
     /// A mirror that shows nothing.
@@ -146,21 +151,15 @@ impl Mirror {
 }
 
 /// Where the mirror is, or nothing when it is off.
-fn resolve(target: &MirrorTarget, state: &StateDir) -> Option<PathBuf> {
+#[must_use]
+pub fn resolve(target: &MirrorTarget, state: &StateDir) -> Option<PathBuf> {
     match target {
         MirrorTarget::Off => None,
         MirrorTarget::Path(path) => Some(path.clone()),
         MirrorTarget::Auto => {
-            let first = PathBuf::from("/proc/1/fd/1");
-            if is_null(&first) {
-                // A shared process namespace: PID 1 is not ours, but the keeper may be there.
-                let keeper = fs::read(state.keeper_pid()).ok();
-                let keeper = keeper.and_then(|json| serde_json::from_slice::<ProcessIdentity>(&json).ok());
-                if let Some(keeper) = keeper.filter(|keeper| keeper.is_alive()) {
-                    return Some(PathBuf::from(format!("/proc/{}/fd/1", keeper.pid)));
-                }
-            }
-            Some(first)
+            // In a shared process namespace PID 1 is not ours; its output may be nothing, or closed to us.
+            let pid = pod::keeper(state).map_or(1, |keeper| keeper.pid);
+            Some(PathBuf::from(format!("/proc/{pid}/fd/1")))
         }
     }
 }
@@ -180,6 +179,15 @@ enum OpenError {
     NoReader,
     /// It will not get better.
     Useless(String),
+}
+
+/// What is there to write to; `None` when nobody has it open for reading yet.
+fn reach(path: &Path) -> Result<Option<File>, String> {
+    match open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(OpenError::NoReader) => Ok(None),
+        Err(OpenError::Useless(reason)) => Err(format!("the output is not mirrored to {}: {reason}", path.display())),
+    }
 }
 
 /// A new description, so that `O_NONBLOCK` is ours alone and PID 1 does not notice; `O_APPEND`, for a regular file would be overwritten

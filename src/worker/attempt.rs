@@ -234,10 +234,6 @@ impl<'a> Attempt<'a> {
         Ok((migration, started))
     }
 
-    fn limits(&self, migration: &Migration) -> Limits {
-        Limits { lease: self.config.lease, grace: self.config.grace, timeout: migration.timeout }
-    }
-
     /// The migration, if it is still the one that was launched.
     fn launched(&self) -> Result<Migration, String> {
         let Run { migration: id, launch, .. } = &self.run;
@@ -258,6 +254,11 @@ impl<'a> Attempt<'a> {
             ));
         }
         Ok(migration)
+    }
+
+    fn limits(&self, migration: &Migration) -> Limits<'a> {
+        let Config { lease, grace, state_dir: state, .. } = self.config;
+        Limits { lease: *lease, grace: *grace, timeout: migration.timeout, state }
     }
 
     /// Stays with the program until nothing of it is left.

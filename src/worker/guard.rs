@@ -7,6 +7,7 @@
 //! everything in the worker's session, the worker too. (`PR_SET_PDEATHSIG` would reach the first process only, not what that
 //! has started, and follows a thread.)
 
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,11 +17,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{getpid, getsid, setsid};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::lease::LeaseTerms;
-use crate::process;
+use crate::process::{self, ProcessIdentity};
+use crate::time::since_boot;
 
 /// The hidden verb of this role.
 pub const VERB: &str = "guard";
@@ -136,6 +137,19 @@ impl Guard {
     }
 }
 
+/// The guard of a living worker, if it is on its post.
+#[must_use]
+pub fn of(worker: ProcessIdentity) -> Option<ProcessIdentity> {
+    if !worker.is_alive() {
+        return None;
+    }
+    let is_guard = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.strip_suffix(b"\0").and_then(|line| line.rsplit(|&byte| byte == 0).next()) == Some(VERB.as_bytes())
+    };
+    process::members_of_session(worker.pid).into_iter().find(is_guard).and_then(ProcessIdentity::of)
+}
+
 /// How a guard's watch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
@@ -182,11 +196,6 @@ pub fn watch() -> io::Result<Watch> {
             return end_session().map(|()| Watch::Overdue);
         }
     }
-}
-
-/// The time since boot, suspension included: a lease goes on while this machine sleeps.
-fn since_boot() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 /// Kills everything in this session but this process itself. What it forks meanwhile is found in the next round.

@@ -43,7 +43,7 @@ impl Mark {
     /// The living processes that carry it.
     #[must_use]
     pub fn carriers(&self) -> Vec<i32> {
-        process::all().filter(|&pid| self.is_on(pid)).collect()
+        process::pids().filter(|&pid| self.is_on(pid)).collect()
     }
 
     /// Sends a signal to all that carry it.

@@ -7,8 +7,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::StateDir;
 use crate::lease::LeaseTerms;
 use crate::ledger::WishKind;
+use crate::pod::Shutdown;
 use crate::time::short_duration;
 
 use super::heart::Pulse;
@@ -18,16 +20,18 @@ use super::signals::Signals;
 
 /// What limits a program.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Limits<'a> {
     /// How long the right holds, and how much of it is kept to stop in.
     pub lease: LeaseTerms,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// See [`crate::catalog::Migration::timeout`].
     pub timeout: Option<Duration>,
+    /// Where the pod's keeper announces that it is being shut down.
+    pub state: &'a StateDir,
 }
 
-impl Limits {
+impl Limits<'_> {
     /// When a program must be asked to stop.
     fn danger(&self, pulse: &Pulse) -> Instant {
         pulse.renewed + self.lease.asked_after()
@@ -36,6 +40,15 @@ impl Limits {
     /// When a program must not live any more. (The guard steps in a little later.)
     fn over(&self, pulse: &Pulse) -> Instant {
         pulse.renewed + self.lease.killed_after()
+    }
+
+    /// How long a program has to stop. A pod that is being shut down gives what is left to it, more or less than the usual grace.
+    fn grace_for(&self, why: Stop, shutdown: Option<&Shutdown>) -> Duration {
+        match (why, shutdown.map(Shutdown::left_for_work)) {
+            (Stop::Shutdown, Some(left)) => left,
+            (_, Some(left)) => self.grace.min(left),
+            (_, None) => self.grace,
+        }
     }
 
     /// How long a program may still live unless the lease is renewed.
@@ -87,7 +100,7 @@ pub async fn watch<W: Work>(
     mut pulse: watch::Receiver<Pulse>,
     signals: &mut Signals,
     unguarded: &CancellationToken,
-    limits: Limits,
+    limits: Limits<'_>,
 ) -> End<W::Exit> {
     let far = Duration::from_hours(24 * 365);
     let times_out = Instant::now() + limits.timeout.unwrap_or(far);
@@ -133,13 +146,26 @@ pub async fn watch<W: Work>(
                 continue;
             }
         };
-        if stopping.is_none() {
-            // A grace that ends after the lease is had in full only while the ledger answers.
-            let cut_short = why == Stop::LeaseLost || pulse.borrow().trouble.is_some();
-            let time = if cut_short { limits.grace.min(limits.left(&pulse)) } else { limits.grace };
-            pump.note(format!("{}: {}; it has {}", W::ASKED, reason(why), short_duration(rounded(time))));
-            work.ask_to_stop(why);
-            stopping = Some(Stopping { why, until: Instant::now() + limits.grace, killed: false });
+        let shutdown = Shutdown::under_way(limits.state);
+        let grace = limits.grace_for(why, shutdown.as_ref());
+        // A grace that ends after the lease is had in full only while the ledger answers.
+        let cut_short = why == Stop::LeaseLost || pulse.borrow().trouble.is_some();
+        let time = if cut_short { grace.min(limits.left(&pulse)) } else { grace };
+        let until = Instant::now() + grace;
+        match &mut stopping {
+            None => {
+                let reason = reason(why, shutdown.is_some());
+                pump.note(format!("{}: {reason}; it has {}", W::ASKED, short_duration(rounded(time))));
+                work.ask_to_stop(why);
+                stopping = Some(Stopping { why, until, killed: false });
+            }
+            // It is stopping already, and the pod will not wait as long as that may take.
+            Some(stopping) if why == Stop::Shutdown && shutdown.is_some() && until < stopping.until => {
+                stopping.until = until;
+                let left = short_duration(rounded(time));
+                pump.note(format!("{}; it has only {left} to stop", reason(why, true)));
+            }
+            Some(_) => {}
         }
     }
 }
@@ -153,10 +179,11 @@ fn rounded(time: Duration) -> Duration {
     }
 }
 
-fn reason(stop: Stop) -> String {
+fn reason(stop: Stop, pod_ends: bool) -> String {
     match stop {
         Stop::Wish(WishKind::Pause) => "an operator asked it to pause".to_owned(),
         Stop::Wish(WishKind::Cancel) => "an operator cancelled it".to_owned(),
+        Stop::Shutdown if pod_ends => "the pod is being shut down".to_owned(),
         Stop::Shutdown => "the worker was asked to end".to_owned(),
         Stop::LeaseLost => "the ledger cannot be reached, and the right to run will end".to_owned(),
         Stop::Unguarded => "nothing would end it if the worker died".to_owned(),

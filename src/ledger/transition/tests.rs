@@ -52,6 +52,16 @@ fn a_program_that_ends_by_itself_while_it_is_asked_to_pause_has_succeeded() {
 }
 
 #[test]
+fn a_run_whose_worker_was_ended_before_it_could_claim_it_is_interrupted_and_cannot_be_claimed_any_more() {
+    let ended = || Outcome::Interrupted(Interruption::Shutdown);
+    let run = queued(at(0)).after(finish(1, ended()), at(1));
+    assert_eq!(run.standing(at(1)), Standing::Interrupted);
+    assert!(matches!(run.apply(claim(1), at(2)), Err(Refusal::Fenced { .. })));
+    assert!(matches!(queued(at(0)).apply(finish(2, ended()), at(1)), Err(Refusal::Fenced { .. })));
+    assert!(matches!(queued(at(0)).apply(finish(1, Outcome::Succeeded), at(1)), Err(Refusal::Fenced { .. })));
+}
+
+#[test]
 fn a_stop_that_nobody_asked_for_can_be_resumed() {
     let run = running(at(0)).after(finish(1, Outcome::Stopped), at(1));
     assert_eq!(run.standing(at(1)), Standing::Interrupted);
@@ -319,7 +329,7 @@ fn may_follow(before: &RunState, after: &RunState) -> bool {
     use RunState::{Cancelled, Failed, Interrupted, Paused, Queued, Running};
     matches!(
         (before, after),
-        (Queued { .. }, Running { .. } | Paused { .. } | Cancelled { .. } | Queued { .. })
+        (Queued { .. }, Running { .. } | Paused { .. } | Cancelled { .. } | Interrupted { .. } | Queued { .. })
             | (Running { .. }, _)
             | (Paused { .. } | Interrupted { .. }, Queued { .. } | Cancelled { .. })
             | (Failed { .. }, Queued { .. })
@@ -343,10 +353,11 @@ proptest! {
             // The attempt rises by a resume and by nothing else.
             let resumed = matches!(action, Action::Resume { .. });
             prop_assert_eq!(next.attempt, run.attempt + u32::from(resumed));
-            // Only the current attempt may start or end, and only a claimed one end.
+            // Only the current attempt may start or end, and one that was never claimed has only been interrupted.
+            let interrupted = matches!(next.state, RunState::Interrupted { .. });
             match action {
                 Action::Claim { attempt, .. } => prop_assert!(attempt == run.attempt && next.is_held_by(attempt)),
-                Action::Finish { attempt, .. } => prop_assert!(run.is_held_by(attempt)),
+                Action::Finish { attempt, .. } => prop_assert!(attempt == run.attempt && (run.is_held_by(attempt) || interrupted)),
                 Action::Acknowledge { attempt, .. } => prop_assert!(run.is_held_by(attempt) && next.is_held_by(attempt)),
                 // Force is for what was asked to stop; anything else is an ordinary stop.
                 Action::Force { .. } => prop_assert!(run.wish().is_some() || next.wish().is_none()),

@@ -38,6 +38,7 @@ contract! {
     a_cancelled_run_is_final
     a_lost_run_is_taken_over_and_its_old_worker_can_write_nothing
     a_worker_that_comes_too_late_may_not_start
+    a_run_that_was_never_claimed_is_interrupted_with_its_pod
     a_lost_worker_that_nobody_replaced_may_go_on
     a_failed_run_is_resumed_unless_a_newer_one_exists
     what_happens_to_an_unknown_run_is_refused
@@ -283,6 +284,15 @@ async fn a_worker_that_comes_too_late_may_not_start(home: Home) {
     let hand = Hand(home.writer().await);
     let run = hand.0.open(launch_of("a", BRIEF)).await.unwrap();
     wait_until_lost(&hand, &run).await;
+    let refusal = hand.refused(&run, Action::Claim { attempt: 1, worker: worker(7), lease: LEASE }).await;
+    assert!(matches!(refusal, LedgerError::Refused(Refusal::Fenced { .. })), "{refusal}");
+}
+
+async fn a_run_that_was_never_claimed_is_interrupted_with_its_pod(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch("a").await;
+    let run = hand.finish(&run, Outcome::Interrupted(Interruption::Shutdown)).await;
+    assert!(matches!(run.state, RunState::Interrupted { cause: Interruption::Shutdown, .. }), "{:?}", run.state);
     let refusal = hand.refused(&run, Action::Claim { attempt: 1, worker: worker(7), lease: LEASE }).await;
     assert!(matches!(refusal, LedgerError::Refused(Refusal::Fenced { .. })), "{refusal}");
 }

@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod mongo;
+pub mod pod;
 pub mod proxy;
 pub mod pty;
 pub mod replica_set;

@@ -32,9 +32,20 @@ impl Terminal {
 
     /// The same in a terminal of any size, which may be unknown (0 by 0).
     pub fn sized(scene: &Scene, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        Self::of_program(scene, STOPOVER, arguments, columns, rows)
+    }
+
+    /// Any program, in the environment of a scene.
+    pub fn of_program<T: AsRef<std::ffi::OsStr>>(
+        scene: &Scene,
+        program: &str,
+        arguments: &[T],
+        columns: u16,
+        rows: u16,
+    ) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(STOPOVER);
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.env_clear();
         for (name, value) in scene.environment() {

@@ -7,16 +7,13 @@ use super::guarding::guard_of;
 use super::{number_in, signal, until_dead, until_printed, worker_of};
 use crate::support::scene::Scene;
 
-/// Says whether the program of the attempt before still lives, and ends; the first attempt works on for ever.
+/// Says whether the program of the attempt before still lives, and ends; the first attempt works on for ever. A dead process that nobody has
+/// buried yet has no command line any more.
 const WITNESS: &str = r#"
 trap '' TERM
 before=$((STOPOVER_ATTEMPT - 1))
 if [ "$before" -gt 0 ]; then
-  # A zombie that nobody has reaped yet works no more.
-  case "$(sed -n 's/^State:[[:space:]]*//p' "/proc/$(cat program.$before)/status" 2>/dev/null)" in
-    "" | Z* | X*) echo "alone" ;;
-    *) echo "two at once" ;;
-  esac
+  if tr -d '\0' < "/proc/$(cat program.$before)/cmdline" 2>/dev/null | grep -q .; then echo "two at once"; else echo "alone"; fi
   exit 0
 fi
 echo $$ > program.$STOPOVER_ATTEMPT

@@ -1,0 +1,63 @@
+//! `stopover interrupted RUN:NUMBER...`: the hidden role that reports attempts whose workers the keeper found dead or had to kill.
+
+use std::time::Duration;
+
+use color_eyre::Result;
+use color_eyre::eyre::eyre;
+use tokio::time::{sleep, timeout};
+
+use crate::keeper::{self, Attempt, Ended};
+use crate::ledger::{LedgerError, LedgerWriter};
+
+use super::{Context, Exit};
+
+/// Between two tries to reach the ledger.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Arguments of `stopover interrupted`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long all of it may take
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    within: Duration,
+    /// The attempts
+    #[arg(required = true, value_name = "RUN:NUMBER")]
+    attempts: Vec<Attempt>,
+}
+
+/// Reports each of them, as long as there is time; what is not reported will read as lost, which is as true.
+pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let reporting = async {
+        let ledger = loop {
+            match context.writer().await {
+                Err(report) if report.downcast_ref().is_some_and(LedgerError::is_transient) => sleep(AGAIN).await,
+                ledger => break ledger?,
+            }
+        };
+        let mut exit = Exit::Fine;
+        for &attempt in &args.attempts {
+            if let Err(error) = report(&*ledger, attempt).await {
+                eprintln!("stopover: the end of run {} cannot be reported: {error}", attempt.run.short());
+                exit = Exit::LedgerUnreachable;
+            }
+        }
+        Ok(exit)
+    };
+    timeout(args.within, reporting)
+        .await
+        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")))
+}
+
+async fn report(ledger: &dyn LedgerWriter, attempt: Attempt) -> Result<(), LedgerError> {
+    let ended = loop {
+        match keeper::interrupt(ledger, attempt).await {
+            Err(error) if error.is_transient() => sleep(AGAIN).await,
+            ended => break ended?,
+        }
+    };
+    if let Ended::Now(run) = ended {
+        let standing = run.standing(ledger.now().await?);
+        println!("stopover: {} (run {}) is recorded as {standing}", run.migration, run.id.short());
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The workers of a pod that ends.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
+
+use crate::keeper::children::Attempt;
+use crate::keeper::events::Death;
+use crate::keeper::neighbours::Task;
+use crate::keeper::voice::Voice;
+use crate::process::{self, ProcessIdentity};
+use crate::time::short_duration;
+
+use super::send;
+
+/// The workers that were met, and what became of them.
+#[derive(Default)]
+pub struct Ward {
+    workers: Vec<Patient>,
+    announced: bool,
+}
+
+struct Patient {
+    process: ProcessIdentity,
+    task: Task,
+    met: Instant,
+    state: State,
+    /// It said itself that all is reported: it ended with status 0.
+    is_clean: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Met,
+    Asked,
+    Killed,
+    Gone { killed: bool },
+}
+
+impl Ward {
+    /// Takes somebody in, unless they were met before.
+    pub fn admit(&mut self, process: ProcessIdentity, task: Task) {
+        if !self.workers.iter().any(|patient| patient.process == process) {
+            let met = Instant::now();
+            self.workers.push(Patient { process, task, met, state: State::Met, is_clean: false });
+        }
+    }
+
+    /// Says, once, what happens to them.
+    pub fn announce(&mut self, signal: &str, left: Duration, voice: &mut Voice) {
+        if std::mem::replace(&mut self.announced, true) {
+            return;
+        }
+        let work = match self.workers.len() {
+            0 => "no worker is at work".to_owned(),
+            count => format!("{} asked to stop within {}", is_or_are(count), short_duration(left)),
+        };
+        voice.say(&format!("{signal}: this pod is being shut down and launches nothing any more; {work}"));
+    }
+
+    /// Asks those who were not.
+    pub fn ask(&mut self, voice: &mut Voice) {
+        let first = self.workers.iter().all(|patient| patient.state == State::Met);
+        for patient in self.workers.iter_mut().filter(|patient| patient.state == State::Met) {
+            if !first {
+                voice.say(&format!("{} was being launched, and is asked to stop, too", patient.task.name()));
+            }
+            send(patient.process, Signal::TERM);
+            patient.state = State::Asked;
+        }
+    }
+
+    /// Notices who has ended.
+    pub fn look(&mut self, voice: &mut Voice) {
+        for patient in &mut self.workers {
+            let killed = match patient.state {
+                State::Gone { .. } => continue,
+                State::Killed => true,
+                State::Met | State::Asked => false,
+            };
+            if patient.process.is_alive() {
+                continue;
+            }
+            // What a killed worker has started must be gone, too, before anybody says that its run has ended.
+            if killed && !process::members_of_session(patient.process.pid).is_empty() {
+                continue;
+            }
+            patient.state = State::Gone { killed };
+            let how = if killed { "was killed" } else { "has stopped" };
+            voice.say(&format!("{} {how} after {}", patient.task.name(), tenths(patient.met.elapsed())));
+        }
+    }
+
+    /// Ends those who are left, with everything they have started: the worker first, which must not take this for its program's own end.
+    pub fn kill(&mut self, voice: &mut Voice) {
+        for patient in &mut self.workers {
+            if !matches!(patient.state, State::Gone { .. } | State::Killed) {
+                voice.say(&format!("{} did not stop in time", patient.task.name()));
+                patient.state = State::Killed;
+            }
+            if patient.state == State::Killed {
+                send(patient.process, Signal::KILL);
+                for pid in process::members_of_session(patient.process.pid).into_iter().filter_map(Pid::from_raw) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+        }
+    }
+
+    /// Takes in who died.
+    pub fn hear(&mut self, deaths: &[Death]) {
+        for death in deaths.iter().filter(|death| death.is_clean()) {
+            if let Some(patient) = self.workers.iter_mut().find(|patient| patient.process.pid == death.pid) {
+                patient.is_clean = true;
+            }
+        }
+    }
+
+    /// Whether any of them still lives, or what a killed one has started.
+    #[must_use]
+    pub fn is_anybody_left(&self) -> bool {
+        self.workers.iter().any(|patient| !matches!(patient.state, State::Gone { .. }))
+    }
+
+    /// The attempts of those who are gone and may not have reported it.
+    #[must_use]
+    pub fn silent(&self) -> Vec<Attempt> {
+        let gone = self.workers.iter().filter(|patient| matches!(patient.state, State::Gone { .. }));
+        gone.filter(|patient| !patient.is_clean).map(|patient| patient.task.attempt).collect()
+    }
+
+    /// What became of them all.
+    #[must_use]
+    pub fn summary(&self, took: Duration) -> String {
+        let count = |state: State| self.workers.iter().filter(|patient| patient.state == state).count();
+        let (stopped, killed) = (count(State::Gone { killed: false }), count(State::Gone { killed: true }));
+        let left = self.workers.len() - stopped - killed;
+        let part = |count, what| if count > 0 { format!(", {count} {what}") } else { String::new() };
+        format!(
+            "{} stopped in {}{}{}",
+            workers(stopped),
+            tenths(took),
+            part(killed, "killed"),
+            part(left, "could not be ended")
+        )
+    }
+}
+
+impl Task {
+    fn name(&self) -> String {
+        let run = self.attempt.run.short();
+        self.migration.as_ref().map_or_else(|| format!("run {run}"), |migration| format!("{migration} (run {run})"))
+    }
+}
+
+fn workers(count: usize) -> String {
+    if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
+}
+
+fn is_or_are(count: usize) -> String {
+    format!("{} {}", workers(count), if count == 1 { "is" } else { "are" })
+}
+
+fn tenths(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
