@@ -3,7 +3,7 @@
 use super::*;
 
 /// Leaves a daemon behind: a grandchild in a session of its own, without the program's pipes. Its pid is in a file before the program goes on.
-const DAEMON: &str = r#"setsid sh -c 'setsid sh -c "echo \$\$ >daemon.$STOPOVER_ATTEMPT; while :; do sleep 0.1; done" &' </dev/null >/dev/null 2>&1
+const DAEMON: &str = r#"setsid sh -c 'setsid sh -c "echo \$\$ >daemon.$STOPOVER_ATTEMPT; while [ -e daemon.$STOPOVER_ATTEMPT ]; do sleep 0.1; done" &' </dev/null >/dev/null 2>&1
 until [ -s "daemon.$STOPOVER_ATTEMPT" ]; do sleep 0.01; done"#;
 
 /// The daemon of an attempt.
