@@ -58,6 +58,14 @@ pub fn own_binary() -> PathBuf {
     }
 }
 
+/// Whether another process executes the same binary.
+#[must_use]
+pub fn is_own_binary(pid: i32) -> bool {
+    let identity = |path: String| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let own = identity("/proc/self/exe".to_owned());
+    own.is_some() && identity(format!("/proc/{pid}/exe")) == own
+}
+
 /// Starts `command` in `directory`, in a process group of its own, with `environment` and nothing else of this process: its standard
 /// input is empty unless `streams` says otherwise.
 ///

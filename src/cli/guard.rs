@@ -3,12 +3,20 @@
 use color_eyre::Result;
 
 use crate::worker::guard::{self, Watch};
+use crate::worker::strays::Mark;
 
 use super::Exit;
 
 /// Waits for the worker's end. What it had to do is told in the worker's own log.
 pub fn run() -> Result<Exit> {
-    match guard::watch()? {
+    let mark = Mark::of_parent();
+    let watch = guard::watch()?;
+    if watch != Watch::Relieved
+        && let Some(mark) = mark
+    {
+        mark.kill_all()?;
+    }
+    match watch {
         Watch::Relieved => {}
         Watch::Died => eprintln!("the worker died; everything that it had started was killed"),
         Watch::Overdue => {

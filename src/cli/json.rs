@@ -336,7 +336,8 @@ impl<'a> DeedView<'a> {
 }
 
 impl<'a> WishView<'a> {
-    fn new(wish: &'a Wish) -> Self {
+    /// The view of a wish.
+    pub fn new(wish: &'a Wish) -> Self {
         Self {
             kind: wish.kind.verb(),
             by: &wish.by.operator,
@@ -349,7 +350,8 @@ impl<'a> WishView<'a> {
 }
 
 impl<'a> RecoveryView<'a> {
-    fn new(recovery: &'a Recovery) -> Self {
+    /// The view of what a pod did.
+    pub fn new(recovery: &'a Recovery) -> Self {
         let (outcome, attempt, reason) = match &recovery.outcome {
             RecoveryOutcome::Resumed { attempt } => ("resumed", Some(*attempt), None),
             RecoveryOutcome::Declined { reason } => ("declined", None, Some(reason.as_str())),

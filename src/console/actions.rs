@@ -20,7 +20,16 @@ pub enum Confirmed {
     /// Resume.
     Resume(Arc<Catalog>, Box<Run>, ResumeRequest),
     /// Pause or cancel.
-    Stop(RunId, MigrationId, WishKind),
+    Stop {
+        /// Which.
+        run: RunId,
+        /// Of which migration.
+        migration: MigrationId,
+        /// For a while, or for good.
+        kind: WishKind,
+        /// Whether its program is no longer left the time to stop.
+        by_force: bool,
+    },
     /// Set the speed.
     Tune(RunId, MigrationId, SpeedChange),
     /// Stamp.
@@ -58,10 +67,11 @@ async fn attempt(pen: &Pen, config: &Config, confirmed: Confirmed) -> Result<Act
             let text = format!("Run {} of {} goes on as attempt {}.", run.id.short(), run.migration, run.attempt);
             Ok(Acted::Done { text, run: Some(Box::new(run)) })
         }
-        Confirmed::Stop(run, migration, kind) => {
-            match launch::stop(ledger, config, run, kind, false).await.map_err(|error| error.to_string())? {
+        Confirmed::Stop { run, migration, kind, by_force } => {
+            match launch::stop(ledger, config, run, kind, by_force).await.map_err(|error| error.to_string())? {
                 ledger::Acted::Changed(run) => {
                     let what = match (kind, run.lease().is_some()) {
+                        (_, true) if run.is_forced() => "is forced to stop",
                         (WishKind::Pause, true) => "is asked to pause",
                         (WishKind::Cancel, true) => "is asked to cancel",
                         (WishKind::Pause, false) => "is paused",

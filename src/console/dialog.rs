@@ -48,7 +48,9 @@ pub enum Dialog {
         basis: Basis,
         /// For a while, or for good.
         kind: WishKind,
-        /// Without fields.
+        /// Whether its program is no longer left the time to stop.
+        by_force: bool,
+        /// Without fields; with force, the migration's name as proof.
         form: Form,
     },
     /// Set the speed of a run's steps.

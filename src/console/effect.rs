@@ -35,6 +35,8 @@ pub enum Effect {
         migration: MigrationId,
         /// For a while, or for good.
         kind: WishKind,
+        /// Whether its program is no longer left the time to stop.
+        by_force: bool,
     },
     /// Set the speed of a run.
     Tune {

@@ -297,7 +297,9 @@ impl Console {
                     self.act(Confirmed::Resume(catalog, run, request));
                 }
             }
-            Effect::Stop { run, migration, kind } => self.act(Confirmed::Stop(run, migration, kind)),
+            Effect::Stop { run, migration, kind, by_force } => {
+                self.act(Confirmed::Stop { run, migration, kind, by_force });
+            }
             Effect::Tune { run, migration, speed } => self.act(Confirmed::Tune(run, migration, speed)),
             Effect::Stamp(passport) => self.act(Confirmed::Stamp(passport)),
             Effect::LookSoon => self.pace.send_modify(|pace| pace.nudges += 1),

@@ -37,6 +37,11 @@ impl Leftover {
         (!found.members().is_empty()).then_some(found)
     }
 
+    /// All of it.
+    pub fn pids(self) -> Vec<i32> {
+        self.members()
+    }
+
     /// The pid of the worker.
     pub fn pid(self) -> i32 {
         self.worker.pid

@@ -14,7 +14,7 @@ use crate::ledger::{
     Seen, WishKind, WrongEnvironment,
 };
 use crate::pod::Shutdown;
-use crate::time::short_duration;
+use crate::time::{Timestamp, short_duration};
 
 pub use crate::worker::CLAIM_WITHIN;
 pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leave};
@@ -229,6 +229,12 @@ pub async fn stop(
         end(leftover, run).await?;
     }
     Ok(acted)
+}
+
+/// The processes in this pod that the next attempt of a lost run would kill before it starts.
+#[must_use]
+pub fn left_here(config: &Config, run: &Run, now: Timestamp) -> Vec<i32> {
+    Leftover::find(run, now, &config.actor.place).map_or_else(Vec::new, Leftover::pids)
 }
 
 /// What a lost run has left in this pod, if this process may kill it.

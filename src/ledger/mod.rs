@@ -5,7 +5,9 @@
 
 mod account;
 mod address;
+mod checkpoint;
 mod delegate;
+mod failure;
 mod mongo;
 mod packing;
 mod passport;
@@ -13,6 +15,7 @@ mod progress;
 mod quarantine;
 mod recovery;
 mod run;
+mod run_id;
 #[cfg(test)]
 mod samples;
 mod sqlite;
@@ -32,13 +35,14 @@ use crate::time::Timestamp;
 
 pub use account::Account;
 pub use address::LedgerAddress;
+pub use checkpoint::Checkpoint;
+pub use failure::{Failure, FailureCause};
 pub use passport::{EnvironmentName, Passport, WrongEnvironment};
 pub use progress::{EngineProgress, Progress, Rate, RemainingCount};
 pub use quarantine::{NewQuarantined, QuarantinePosition, Quarantined};
 pub use recovery::{Recovery, RecoveryOutcome, Resumed, Resumer};
-pub use run::{
-    Checkpoint, Failure, FailureCause, Interruption, Launch, LaunchParam, Lease, Run, RunId, RunState, Standing, Worker,
-};
+pub use run::{Interruption, Launch, LaunchParam, Lease, Run, RunState, Standing, Worker};
+pub use run_id::RunId;
 pub use standing::{Histories, History, MigrationState, Success};
 pub use transition::{Action, Applied, Event, EventKind, Heard, NewContent, Outcome, Refusal};
 pub use tuning::{SpeedChange, SpeedError, Tuning};

@@ -3,93 +3,23 @@
 //! The fields of a state live inside its variant, so that a run cannot be, say, running and have an end.
 
 use std::fmt;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::catalog::{Checksum, MigrationId, ResumePolicy, Work};
 use crate::place::{Actor, Place};
 use crate::process::ProcessIdentity;
 use crate::time::Timestamp;
 
+use super::checkpoint::Checkpoint;
+use super::failure::Failure;
 use super::progress::Progress;
 use super::recovery::{Recovery, Resumed};
+use super::run_id::RunId;
 use super::tuning::{SpeedChange, Tuning};
 use super::wish::{Wish, WishKind};
-
-/// The name of a run: a version 7 UUID, so that ids sort by the time of launch.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(Uuid);
-
-impl RunId {
-    /// A new id, unlike any other.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// Its digits without hyphens, backwards: people name a run by its last digits, and an index finds first ones.
-    pub(super) fn reversed(self) -> String {
-        self.0.simple().to_string().chars().rev().collect()
-    }
-
-    /// The range of [`Self::reversed`] texts of all ids that end in `suffix`, hyphens aside; `None` when no id can.
-    pub(super) fn reversed_range(suffix: &str) -> Option<RangeInclusive<String>> {
-        let mut first = String::new();
-        for digit in suffix.chars().rev().filter(|&digit| digit != '-') {
-            first.push(digit.is_ascii_hexdigit().then(|| digit.to_ascii_lowercase())?);
-        }
-        // No digit comes after `f`, so every longer text with this beginning is below it with a `g`.
-        let last = format!("{first}g");
-        (!first.is_empty()).then_some(first..=last)
-    }
-
-    /// Most runs that a search by suffix returns: enough to say that it is ambiguous.
-    pub(super) const NAMESAKES: u32 = 10;
-
-    /// The last eight digits, which differ between any two runs that a person will ever compare.
-    #[must_use]
-    pub fn short(self) -> String {
-        let text = self.0.simple().to_string();
-        text[text.len() - 8..].to_owned()
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.hyphenated().to_string())
-    }
-}
-
-impl fmt::Debug for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl FromStr for RunId {
-    type Err = uuid::Error;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::parse_str(text).map(Self)
-    }
-}
-
-// Stored as text in both stores, so that a person can paste it into a query.
-impl Serialize for RunId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for RunId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
 
 /// A run: what was launched by whom, how far it is, and where it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -284,121 +214,6 @@ impl Interruption {
             Self::AskedToResume => "it stopped at its checkpoint and asks to be resumed",
             Self::LeaseLost => "its worker could not reach the ledger in time",
         }
-    }
-}
-
-/// Why a run failed, and the last that its program said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Failure {
-    /// What went wrong.
-    pub cause: FailureCause,
-    /// The last lines on standard error (or on standard output, if there were none), oldest first, sanitised, secrets masked.
-    #[serde(default)]
-    pub last_lines: Vec<String>,
-}
-
-/// See [`Failure`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
-pub enum FailureCause {
-    /// The program ended with this status, which is neither 0 nor 75.
-    Exit {
-        /// 1 to 255.
-        status: i32,
-    },
-    /// A signal that nobody of Stopover sent ended the program (9 without a wish is often the kernel, out of memory).
-    Signal {
-        /// Its number, see signal(7).
-        signal: i32,
-    },
-    /// It took longer than its manifest allows and was stopped.
-    Timeout {
-        /// The manifest's limit in seconds.
-        seconds: u64,
-    },
-    /// The program could not be started.
-    Start {
-        /// What the system said, naming the program.
-        message: String,
-    },
-    /// A step of native work cannot go on.
-    Step {
-        /// What the step does, e.g. `backfill transactions`.
-        title: String,
-        /// What happened, and what to do about it.
-        message: String,
-    },
-    /// The worker itself came upon an error that it could not work around.
-    Worker {
-        /// What and where.
-        message: String,
-    },
-}
-
-impl fmt::Display for FailureCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exit { status } => write!(f, "exit status {status}"),
-            Self::Signal { signal } => match signal_name(*signal) {
-                Some(name) => write!(f, "killed by {name}"),
-                None => write!(f, "killed by signal {signal}"),
-            },
-            Self::Timeout { seconds } => {
-                write!(f, "timed out after {}", crate::time::short_duration(Duration::from_secs(*seconds)))
-            }
-            Self::Step { title, message } => write!(f, "{title}: {message}"),
-            Self::Start { message } | Self::Worker { message } => f.write_str(message),
-        }
-    }
-}
-
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        14 => "SIGALRM",
-        15 => "SIGTERM",
-        24 => "SIGXCPU",
-        25 => "SIGXFSZ",
-        _ => return None,
-    })
-}
-
-/// Where the next attempt resumes from: the program's own JSON, kept as text so that nothing in it is rounded. At most [`Checkpoint::MAX_BYTES`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Checkpoint(String);
-
-impl Checkpoint {
-    /// A checkpoint is a place, not a data set: it travels with every heartbeat and in an environment variable.
-    pub const MAX_BYTES: usize = 64 * 1024;
-
-    /// Wraps the JSON text of a checkpoint.
-    ///
-    /// # Errors
-    /// Says why the text cannot be a checkpoint: it is not JSON, or over [`Self::MAX_BYTES`].
-    pub fn new(json: String) -> Result<Self, String> {
-        if json.len() > Self::MAX_BYTES {
-            return Err(format!("a checkpoint has at most {} bytes, this one {}", Self::MAX_BYTES, json.len()));
-        }
-        serde_json::from_str::<serde::de::IgnoredAny>(&json)
-            .map_err(|error| format!("a checkpoint is JSON: {error}"))?;
-        Ok(Self(json))
-    }
-
-    /// Its JSON text.
-    #[must_use]
-    pub fn as_json(&self) -> &str {
-        &self.0
     }
 }
 

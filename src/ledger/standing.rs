@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::catalog::{Checksum, Entry, MigrationId};
 use crate::time::Timestamp;
 
-use super::run::{Run, RunId, RunState, Standing};
+use super::run::{Run, RunState, Standing};
+use super::run_id::RunId;
 
 /// What matters of all runs of one migration. [`History::absorb`] may be called in any order and more than once with the same run.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,6 +3,7 @@
 //! A store reads the run together with its own clock, calls [`Run::apply`], and writes the result only if the run
 //! has not changed in between (a transaction in SQLite, a compare-and-set on the revision in MongoDB).
 
+mod event;
 mod refusal;
 mod resume;
 mod stop;
@@ -10,19 +11,19 @@ mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::catalog::Checksum;
 use crate::place::{Actor, Place};
 use crate::time::{Timestamp, short_duration};
 
+use super::failure::Failure;
 use super::progress::Progress;
 use super::recovery::Resumer;
-use super::run::{Failure, Interruption, Lease, Run, RunState, Standing, Worker};
+use super::run::{Interruption, Lease, Run, RunState, Standing, Worker};
 use super::tuning::{SpeedChange, Tuning};
 use super::wish::{Wish, WishKind};
 use super::{Beat, BeatReply, NewRun};
 
+pub use event::{Event, EventKind};
 pub use refusal::Refusal;
 pub use stop::Heard;
 
@@ -124,69 +125,6 @@ pub enum Outcome {
     Stopped,
     /// It stopped for another reason than a wish.
     Interrupted(Interruption),
-}
-
-/// An entry of a run's history: what happened, when, by whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Event {
-    /// By the ledger's clock.
-    pub at: Timestamp,
-    /// The attempt it belongs to.
-    pub attempt: u32,
-    /// What happened.
-    pub kind: EventKind,
-    /// The operator, for what a person did; `recovery`, for what a pod did by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Actor>,
-    /// One sentence for people.
-    pub text: String,
-}
-
-/// The stable word for what happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the words are those of the state machine")]
-pub enum EventKind {
-    Launched,
-    Claimed,
-    PauseRequested,
-    CancelRequested,
-    Resumed,
-    TakenOver,
-    Paused,
-    Interrupted,
-    Succeeded,
-    Failed,
-    Cancelled,
-    Tuned,
-    ForceRequested,
-    Acknowledged,
-    Declined,
-}
-
-impl EventKind {
-    /// The word as scripts see it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Launched => "launched",
-            Self::Claimed => "claimed",
-            Self::PauseRequested => "pauseRequested",
-            Self::CancelRequested => "cancelRequested",
-            Self::Resumed => "resumed",
-            Self::TakenOver => "takenOver",
-            Self::Paused => "paused",
-            Self::Interrupted => "interrupted",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Tuned => "tuned",
-            Self::ForceRequested => "forceRequested",
-            Self::Acknowledged => "acknowledged",
-            Self::Declined => "declined",
-        }
-    }
 }
 
 /// What an action did.

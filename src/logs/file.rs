@@ -125,10 +125,17 @@ impl LogFile {
         }
     }
 
+    /// Looks after the file at once: as far as is known nothing more is appended, and what is missing shall be told.
+    pub fn conclude(&mut self) {
+        self.check();
+        self.tell_what_is_missing();
+    }
+
     fn check(&mut self) {
         self.next_check = Instant::now() + CHECK_EVERY;
         let named = fs::metadata(&self.path).map(|file| (file.dev(), file.ino())).ok();
         if self.open.as_ref().is_some_and(|open| Some(open.identity) == named) {
+            self.tell_what_is_missing();
             return;
         }
         match open(&self.path) {
@@ -252,7 +259,7 @@ mod tests {
         log.append(b"lost\n");
         assert!(log.trouble().unwrap().contains("5 bytes"));
         fs::remove_dir(&path).unwrap();
-        log.check();
+        log.conclude();
         log.append(b"kept\n");
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains("system F 5 bytes of the log are missing here") && text.ends_with("\nkept\n"), "{text}");

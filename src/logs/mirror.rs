@@ -75,13 +75,7 @@ impl Mirror {
         let Some(path) = resolve(target, state) else {
             return Ok(Self::off());
         };
-        let file = match open(&path) {
-            Ok(file) => Some(file),
-            Err(OpenError::NoReader) => None,
-            Err(OpenError::Useless(reason)) => {
-                return Err(format!("the output is not mirrored to {}: {reason}", path.display()));
-            }
-        };
+        let file = reach(&path)?;
         let (queue, batches) = sync_channel(WAITING_BATCHES);
         let shared = Arc::new(Shared::default());
         let opened = Instant::now();
@@ -91,6 +85,17 @@ impl Mirror {
             .spawn(move || writer.run(&batches))
             .map_err(|error| format!("the output is not mirrored: no thread: {error}"))?;
         Ok(Self { target: Some(Target { queue, shared, left_out: 0, thread }) })
+    }
+
+    /// Where a run would be mirrored to now; `None` when it is off. Nothing is written.
+    ///
+    /// # Errors
+    /// A sentence for the operator on why nothing would be mirrored.
+    pub fn probe(target: &MirrorTarget, state: &StateDir) -> Result<Option<PathBuf>, String> {
+        let Some(path) = resolve(target, state) else {
+            return Ok(None);
+        };
+        reach(&path).map(|_| Some(path))
     }
 
     /// A mirror that shows nothing.
@@ -174,6 +179,15 @@ enum OpenError {
     NoReader,
     /// It will not get better.
     Useless(String),
+}
+
+/// What is there to write to; `None` when nobody has it open for reading yet.
+fn reach(path: &Path) -> Result<Option<File>, String> {
+    match open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(OpenError::NoReader) => Ok(None),
+        Err(OpenError::Useless(reason)) => Err(format!("the output is not mirrored to {}: {reason}", path.display())),
+    }
 }
 
 /// A new description, so that `O_NONBLOCK` is ours alone and PID 1 does not notice; `O_APPEND`, for a regular file would be overwritten

@@ -14,8 +14,8 @@ use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
 use crate::ledger::{
-    self, Acted, Action, Failure, FailureCause, LedgerError, LedgerWriter, Outcome, RemainingCount, Run, RunId,
-    WishKind, Worker,
+    self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
+    RunId, WishKind, Worker,
 };
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
@@ -30,6 +30,7 @@ use super::guard::Guard;
 use super::guarding::keep_guarded;
 use super::heart::{Heart, Pulse};
 use super::mask::Masks;
+use super::memory::MemoryKills;
 use super::outcome::{self, Stop};
 use super::program::{Exit, Output, Program};
 use super::pump::{Pump, PumpParts};
@@ -116,6 +117,8 @@ struct Attempt<'a> {
 enum Course {
     /// There was no program. Says why.
     NotStarted(String),
+    /// There was none, because the right to run it had as good as ended.
+    TooLate,
     /// There was, and it has ended.
     Ended { end: End<Exit>, last_lines: Vec<String> },
     /// There were native steps, and they have ended.
@@ -135,6 +138,7 @@ impl Course {
                 cause: FailureCause::Start { message: message.clone() },
                 last_lines: Vec::new(),
             }),
+            Self::TooLate => Outcome::Interrupted(Interruption::LeaseLost),
             Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines),
             Self::Stepped(end) => outcome::of_steps(end.exit.as_ref(), end.stop, wish),
         }
@@ -143,7 +147,7 @@ impl Course {
     /// Another attempt holds the run: says which.
     fn fenced(&self) -> Option<&str> {
         match self {
-            Self::NotStarted(_) => None,
+            Self::NotStarted(_) | Self::TooLate => None,
             Self::Ended { end, .. } => end.fenced.as_deref(),
             Self::Stepped(End { exit: Some(engine::End::Fenced(reason)), .. }) => Some(reason),
             Self::Stepped(end) => end.fenced.as_deref(),
@@ -153,6 +157,7 @@ impl Course {
     fn stop(&self) -> Option<Stop> {
         match self {
             Self::NotStarted(_) => None,
+            Self::TooLate => Some(Stop::LeaseLost),
             Self::Ended { end, .. } => end.stop,
             Self::Stepped(end) => end.stop,
         }
@@ -196,16 +201,41 @@ impl<'a> Attempt<'a> {
                 self.accompany(&migration, program, output, signals, guard).await
             }
             Ok((migration, Started::Steps(engine))) => self.operate(&migration, engine, signals, guard).await,
-            Err(message) => {
+            Err(course) => {
                 guard.stand_down();
-                Course::NotStarted(self.masks.text(&message))
+                course
             }
         };
         self.conclude(course).await
     }
 
-    /// Starts the work if it is still the one that was launched.
-    fn start(&self) -> Result<(Migration, Started), String> {
+    /// Starts the work if it is still the one that was launched, and the right to do it still holds.
+    fn start(&self) -> Result<(Migration, Started), Course> {
+        let not_started = |message: String| Course::NotStarted(self.masks.text(&message));
+        let migration = self.launched().map_err(not_started)?;
+        // The answer to the claim may have been long on its way, or this process held still since. The guard knows the end of the lease by
+        // now, so that from this look on nothing can be late.
+        if self.limits(&migration).left(&self.pulse).is_zero() {
+            self.pump.note("nothing is started: the right to run is over, or nearly so");
+            return Err(Course::TooLate);
+        }
+        let started = match &migration.work {
+            Work::Executable(template) => {
+                let started = Program::start(&self.run.launch.command, &template.directory, &self.variables);
+                let (program, output) = started.map_err(not_started)?;
+                Started::Program(program, output)
+            }
+            Work::Steps(steps) => {
+                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
+                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
+                Started::Steps(Engine::start(&surroundings, steps, variables.clone()).map_err(not_started)?)
+            }
+        };
+        Ok((migration, started))
+    }
+
+    /// The migration, if it is still the one that was launched.
+    fn launched(&self) -> Result<Migration, String> {
         let Run { migration: id, launch, .. } = &self.run;
         let path = self.config.catalog.display();
         let migration = match Catalog::load(&self.config.catalog).entry(id) {
@@ -223,18 +253,7 @@ impl<'a> Attempt<'a> {
                 migration.checksum.short()
             ));
         }
-        let started = match &migration.work {
-            Work::Executable(template) => {
-                let (program, output) = Program::start(&launch.command, &template.directory, &self.variables)?;
-                Started::Program(program, output)
-            }
-            Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
-                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
-                Started::Steps(Engine::start(&surroundings, steps, variables.clone())?)
-            }
-        };
-        Ok((migration, started))
+        Ok(migration)
     }
 
     fn limits(&self, migration: &Migration) -> Limits<'a> {
@@ -252,6 +271,7 @@ impl<'a> Attempt<'a> {
         guard: &mut Guard,
     ) -> Course {
         let carried = self.pump.carry(stdout, stderr);
+        let memory = MemoryKills::watch();
         let limits = self.limits(migration);
         let manners = Manners { grace: self.config.grace, speed: None };
         let mut countdown = self.countdown(migration);
@@ -262,6 +282,10 @@ impl<'a> Attempt<'a> {
         let pulse = self.pulse.clone();
         let supervising = async {
             let end = supervise::watch(&mut program, &self.pump, pulse.clone(), signals, &unguarded, limits).await;
+            if let Some(reason) = memory.explain(&end.exit) {
+                self.pump.note(reason);
+                self.warnings.set(Subject::Memory, Some(reason.to_owned()));
+            }
             self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN.min(limits.left(&pulse)));
             let carried = carried.await.unwrap_or_default();
             if carried.cut_off {

@@ -7,6 +7,7 @@
 //! everything in the worker's session, the worker too. (`PR_SET_PDEATHSIG` would reach the first process only, not what that
 //! has started, and follows a thread.)
 
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -19,7 +20,7 @@ use rustix::process::{getpid, getsid, setsid};
 use tokio::time::Instant;
 
 use crate::lease::LeaseTerms;
-use crate::process;
+use crate::process::{self, ProcessIdentity};
 use crate::time::since_boot;
 
 /// The hidden verb of this role.
@@ -134,6 +135,19 @@ impl Guard {
         self.order = order;
         self.deaf = rustix::io::write(&self.pipe, &order.encode()).is_err();
     }
+}
+
+/// The guard of a living worker, if it is on its post.
+#[must_use]
+pub fn of(worker: ProcessIdentity) -> Option<ProcessIdentity> {
+    if !worker.is_alive() {
+        return None;
+    }
+    let is_guard = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.strip_suffix(b"\0").and_then(|line| line.rsplit(|&byte| byte == 0).next()) == Some(VERB.as_bytes())
+    };
+    process::members_of_session(worker.pid).into_iter().find(is_guard).and_then(ProcessIdentity::of)
 }
 
 /// How a guard's watch ended.

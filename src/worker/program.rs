@@ -1,6 +1,6 @@
 //! A migration's program: a process group that is started, stopped and never mistaken for another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::process;
 
 use super::outcome::Stop;
+use super::strays::Mark;
 use super::supervise::Work;
 
 /// How the program's first process ended.
@@ -31,6 +32,7 @@ pub enum Exit {
 pub struct Program {
     child: Child,
     group: Pid,
+    mark: Mark,
     exit: oneshot::Receiver<Exit>,
 }
 
@@ -47,7 +49,10 @@ impl Program {
         directory: &Path,
         environment: &BTreeMap<OsString, OsString>,
     ) -> Result<(Self, Output), String> {
-        let mut child = process::start_group(command, directory, environment, |command| {
+        let mark = Mark::of_this_worker();
+        let mut environment = environment.clone();
+        environment.insert(Mark::VARIABLE.into(), mark.as_str().into());
+        let mut child = process::start_group(command, directory, &environment, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped())
         })?;
         let output = child.stdout.take().zip(child.stderr.take()).expect("both are piped");
@@ -62,7 +67,7 @@ impl Program {
                 let _ = kill_process_group(group, Signal::KILL);
                 format!("nothing can wait for the program: {error}")
             })?;
-        Ok((Self { child, group, exit }, output))
+        Ok((Self { child, group, mark, exit }, output))
     }
 
     fn signal(&self, signal: Signal) {
@@ -70,20 +75,27 @@ impl Program {
         let _ = kill_process_group(self.group, signal);
     }
 
-    /// Ends what is left of the group after its first process: asks, waits for `grace`, kills. Says how many were left.
+    /// Ends what is left of it after its first process, daemons too: asks, waits for `grace`, kills. Says how many were left.
     pub async fn end_the_rest(&self, grace: Duration) -> usize {
-        let left = || process::members_of_group(self.group.as_raw_nonzero().get());
-        let first = left().len();
+        let left = || {
+            let group = process::members_of_group(self.group.as_raw_nonzero().get());
+            group.into_iter().chain(self.mark.carriers()).collect::<BTreeSet<i32>>().len()
+        };
+        let first = left();
         if first == 0 {
             return 0;
         }
-        self.signal(Signal::TERM);
-        self.signal(Signal::CONT);
+        for signal in [Signal::TERM, Signal::CONT] {
+            self.signal(signal);
+            self.mark.signal(signal);
+        }
         let patience = tokio::time::Instant::now() + grace;
-        while !left().is_empty() && tokio::time::Instant::now() < patience {
+        while left() > 0 && tokio::time::Instant::now() < patience {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.signal(Signal::KILL);
+        // What cannot be killed hangs in the kernel; nobody here can do more.
+        let _ = self.mark.kill_all();
         first
     }
 

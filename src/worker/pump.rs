@@ -244,6 +244,7 @@ impl Carrier {
             }
         }
         self.write();
+        self.parts.log.conclude();
         self.parts.mirror.close();
     }
 
@@ -290,6 +291,7 @@ impl Carrier {
                 Command::DrainUntil(deadline) => self.drain_until = Some(deadline),
                 Command::Settle(done) => {
                     self.write();
+                    self.parts.log.conclude();
                     let _ = done.send(());
                 }
                 Command::Close => return true,

@@ -14,6 +14,8 @@ pub enum Subject {
     Protocol,
     /// The count of what is left to do.
     Remaining,
+    /// What the container's memory did to the program.
+    Memory,
 }
 
 /// The warnings of an attempt, written by many threads and read by the heartbeat.

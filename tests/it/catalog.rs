@@ -131,7 +131,7 @@ fn a_broken_migration_is_shown_with_place_text_and_remedy_and_hides_no_other() {
 
 /// Every mistake that the text of a manifest alone can have: the text, where the mistake is, what is said and what to do.
 #[rstest::rstest]
-#[case::an_unknown_key("command: [x]\nbanana: 1\n", (2, 1), "unknown key `banana` in a manifest", "known keys are `description`, `owner`, `tags`, `command`, `params`, `remaining`, `requires`, `timeout`, `needs`")]
+#[case::an_unknown_key("command: [x]\nbanana: 1\n", (2, 1), "unknown key `banana` in a manifest", "known keys are `description`, `owner`, `tags`, `command`, `params`, `remaining`, `requires`, `timeout`, `resume`, `needs`")]
 #[case::a_key_twice("command: [x]\nowner: a\nowner: b\n", (3, 1), "this is not YAML: duplicate mapping key `owner` is not allowed here", "mend the line")]
 #[case::no_command("owner: payments\n", (1, 1), "a manifest needs a `command`", "write what it runs, e.g. `command: [python3, backfill.py]`")]
 #[case::a_command_as_text("command: python3 x.py\n", (1, 10), "`command` must be a list of words, not the text `python3 x.py`", "write the words as a list")]

@@ -100,8 +100,9 @@ fn pause_keeps_the_checkpoint_and_resume_hands_it_back() {
     let done = scene.run("20260101_endless");
     assert_eq!((&done["state"], &done["attempt"]), (&"succeeded".into(), &2.into()));
     assert!(scene.must(&["logs", &id]).contains("from {\"at\":7}"));
-    let kinds: Vec<_> =
-        done["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    let kinds = done["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap());
+    // That the worker has heard is told beside all else, as far as there is time.
+    let kinds: Vec<_> = kinds.filter(|kind| *kind != "acknowledged").collect();
     assert_eq!(kinds, ["launched", "claimed", "pauseRequested", "paused", "resumed", "claimed", "succeeded"]);
 }
 

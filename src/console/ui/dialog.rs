@@ -87,6 +87,9 @@ fn content(app: &App, dialog: &Dialog, columns: usize) -> Content {
     match dialog {
         Dialog::Launch(launch) => launching(app, launch, columns),
         Dialog::Resume { run, standing, changed, form, .. } => resuming(app, run, *standing, *changed, form, columns),
+        Dialog::Stop { run, migration, kind, by_force: true, form, .. } => {
+            forcing(app, &run.short(), migration, *kind, form, columns)
+        }
         Dialog::Stop { run, migration, standing, kind, form, .. } => {
             stopping(app, &run.short(), migration, *standing, *kind, form, columns)
         }
@@ -455,6 +458,27 @@ fn stopping(
     writer.place();
     writer.form(form);
     writer.finish(title, tone, form, verb)
+}
+
+fn forcing(app: &App, run: &str, migration: &MigrationId, kind: WishKind, form: &Form, columns: usize) -> Content {
+    let look = app.look;
+    let mut writer = Writer::new(app, columns);
+    writer.gap();
+    let then = match kind {
+        WishKind::Pause => "can be taken over then",
+        WishKind::Cancel => "can be cancelled at once then",
+    };
+    writer.say(
+        &format!(
+            "Run {run} was asked to {} and has not stopped in time. Force ends its program at once, wherever it is. If its worker does not hear that either, the run is lost when its lease is over, and {then}.",
+            kind.verb()
+        ),
+        look.text(),
+    );
+    writer.gap();
+    writer.place();
+    writer.form(form);
+    writer.finish(format!("Force {migration} to {}", kind.verb()), look.danger(), form, "end its program now")
 }
 
 fn tuning(app: &App, run: &str, migration: &MigrationId, form: &Form, columns: usize) -> Content {

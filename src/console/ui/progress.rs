@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use super::text::{ago, capitalised, labelled, number, rate, span, wrap};
 use crate::console::app::App;
 use crate::console::theme::as_state;
-use crate::ledger::{RemainingCount, Run, RunState, Standing};
+use crate::ledger::{RemainingCount, Run, RunState, Standing, Wish, WishKind};
 
 /// The lines for a run, `columns` wide.
 pub(super) fn lines(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> {
@@ -81,15 +81,17 @@ fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<
                 run.lease().map(|lease| span(app.clock.present().since(lease.renewed_at))).unwrap_or_default();
             (
                 format!(
-                    "Its worker in pod {} has not been heard of for {silence}: the pod or its connection is gone. It can write nothing more. u takes it over{}, c ends it.",
+                    "Its worker in pod {}{} has not been heard of for {silence}, and its lease is over: the pod or its connection is gone. It can write nothing once somebody acts. u takes it over{}, c ends it.",
                     run.place().pod,
+                    run.worker.as_ref().map_or_else(String::new, |worker| format!(", pid {},", worker.process.pid)),
                     if run.checkpoint.is_some() { " from its checkpoint" } else { "" }
                 ),
                 look.danger(),
             )
         }
-        Standing::Pausing => ("Asked to pause: it stops at its next checkpoint.".to_owned(), look.text()),
-        Standing::Cancelling => ("Asked to cancel: its program is being stopped.".to_owned(), look.text()),
+        Standing::Pausing | Standing::Cancelling => {
+            (run.wish().map_or_else(String::new, |wish| asked(app, wish)), look.text())
+        }
         Standing::Queued => ("Its worker is starting.".to_owned(), look.text()),
         Standing::Paused | Standing::Interrupted | Standing::Failed => {
             let reason = run.reason().unwrap_or_default();
@@ -110,6 +112,23 @@ fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<
         }
     }
     lines
+}
+
+/// Who asked for a stop, whether it was heard, and what can be done if it does not come.
+fn asked(app: &App, wish: &Wish) -> String {
+    let (verb, key) = match wish.kind {
+        WishKind::Pause => ("pause: it stops at its next checkpoint", "p"),
+        WishKind::Cancel => ("cancel: its program is being stopped", "c"),
+    };
+    let ago = ago(app.clock.present(), wish.at);
+    let heard = if wish.heard_at.is_some() { "Its worker has heard it." } else { "Its worker has not heard it yet." };
+    let then = match &wish.force {
+        Some(force) => {
+            format!("Forced by {}: it stands still when its lease is over, at the latest.", force.by.operator)
+        }
+        None => format!("If it does not stop in time, {key} forces it."),
+    };
+    format!("Asked by {} {ago} to {verb}. {heard} {then}", wish.by.operator)
 }
 
 fn numbers(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<Line<'static>> {

@@ -144,7 +144,7 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
             spans.push(Span::styled(format!("  {text}"), style));
         }
     };
-    cell(description(app, row), columns.description, false, quiet);
+    cell(description(app, row, run), columns.description, false, quiet);
     cell(run.map_or_else(String::new, |run| when(app, run)), columns.when, false, quiet);
     cell(run.and_then(|run| took(app, run)).unwrap_or_default(), columns.took, true, quiet);
     cell(run.and_then(left_to_do).unwrap_or_default(), columns.left, true, quiet);
@@ -152,7 +152,16 @@ fn line<'a>(app: &App, row: &Row, selected: bool, columns: &Columns) -> Line<'a>
     Line::from(spans)
 }
 
-fn description(app: &App, row: &Row) -> String {
+fn description(app: &App, row: &Row, run: Option<&Run>) -> String {
+    if let Some(lease) = run.filter(|_| row.state == MigrationState::Lost).and_then(Run::lease) {
+        let worker = run.and_then(|run| run.worker.as_ref());
+        let whose = worker.map_or_else(
+            || "no worker has claimed it".to_owned(),
+            |worker| format!("{}, pid {}", worker.place.pod, worker.process.pid),
+        );
+        let silence = ago(app.clock.present(), lease.renewed_at);
+        return format!("u takes it over, c ends it: {whose}, last heard of {silence}");
+    }
     match app.entry(&row.id) {
         Some(Entry::Ready(migration)) => migration.description.lines().next().unwrap_or_default().to_owned(),
         Some(Entry::Broken(broken)) => {

@@ -1,5 +1,7 @@
 //! Opening the dialogs: what may be done now, what must be said before, and what is refused with the way out.
 
+use std::time::Duration;
+
 use crate::catalog::{Entry, MigrationId};
 use crate::console::app::{App, Tone};
 use crate::console::dialog::{Before, Dialog, LaunchDialog};
@@ -7,6 +9,7 @@ use crate::console::form::{Field, Form};
 use crate::console::keymap::Command;
 use crate::launch::{PlanRefusal, Request, plan};
 use crate::ledger::{Run, Standing, WishKind, WrongEnvironment};
+use crate::time::short_duration;
 
 /// Says why not, when this console may not act at all.
 fn allowed(app: &mut App) -> bool {
@@ -187,10 +190,7 @@ pub(super) fn resume(app: &mut App) {
 }
 
 pub(super) fn stop(app: &mut App, kind: WishKind) {
-    let verb = match kind {
-        WishKind::Pause => "pause",
-        WishKind::Cancel => "cancel",
-    };
+    let verb = kind.verb();
     let Some(run) = act_on(app, verb) else { return };
     let standing = run.standing(app.clock.judged_at());
     let short = run.id.short();
@@ -204,17 +204,41 @@ pub(super) fn stop(app: &mut App, kind: WishKind) {
         (Standing::Lost, WishKind::Pause) => {
             Some(format!("Run {short} is lost, its worker cannot be asked: u takes it over, c ends it."))
         }
-        (Standing::Pausing, WishKind::Pause) | (Standing::Cancelling, _) => {
-            Some(format!("Run {short} is {standing} already."))
-        }
+        (Standing::Pausing, WishKind::Pause) | (Standing::Cancelling, WishKind::Cancel) => not_yet(app, &run),
+        (Standing::Cancelling, WishKind::Pause) => Some(format!("Run {short} is {standing} already.")),
         _ => None,
     };
     if let Some(text) = nothing {
         return app.tell(Tone::Plain, text);
     }
     let basis = app.basis(&run.migration);
-    app.dialog =
-        Some(Dialog::Stop { run: run.id, migration: run.migration, standing, basis, kind, form: Form::default() });
+    // Who asks a second time, and is not told to wait, means it.
+    let by_force = matches!((standing, kind), (Standing::Pausing, WishKind::Pause) | (Standing::Cancelling, _));
+    let form = if by_force { Form::new(vec![Field::proof(run.migration.as_str())]) } else { Form::default() };
+    app.dialog = Some(Dialog::Stop { run: run.id, migration: run.migration, standing, basis, kind, by_force, form });
+}
+
+/// Why a run that was asked to stop is not to be forced now, if it is not.
+fn not_yet(app: &App, run: &Run) -> Option<String> {
+    let wish = run.wish()?;
+    let now = app.clock.judged_at();
+    let (short, standing) = (run.id.short(), run.standing(now));
+    if let Some(force) = &wish.force {
+        let ago = short_duration(whole_seconds(now.since(force.at)));
+        return Some(format!("Run {short} is forced to stop already: {} did it {ago} ago.", force.by.operator));
+    }
+    let waited = now.since(wish.at);
+    let left = app.config.grace.checked_sub(waited).filter(|left| !left.is_zero())?;
+    Some(format!(
+        "Run {short} is {standing} already: {} asked for it {} ago. It can be forced in {}.",
+        wish.by.operator,
+        short_duration(whole_seconds(waited)),
+        short_duration(whole_seconds(left + Duration::from_millis(999)))
+    ))
+}
+
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
 }
 
 /// Opens the dialog that sets the speed of the selected migration's run.

@@ -138,8 +138,8 @@ fn to_effect(app: &App) -> Result<Effect, String> {
             let request = ResumeRequest { params: form.given(), accept_changed: *changed };
             Ok(Effect::Resume { run: run.clone(), request })
         }
-        Some(Dialog::Stop { run, migration, kind, .. }) => {
-            Ok(Effect::Stop { run: *run, migration: migration.clone(), kind: *kind })
+        Some(Dialog::Stop { run, migration, kind, by_force, .. }) => {
+            Ok(Effect::Stop { run: *run, migration: migration.clone(), kind: *kind, by_force: *by_force })
         }
         Some(Dialog::Tune { run, migration, form, .. }) => {
             let speed = speed(form).map_err(|error| capitalised(&error.to_string()))?;

@@ -1,9 +1,10 @@
-//! The clock of an embedded ledger: this machine's, except that it never runs backwards.
+//! The clock of an embedded ledger: this machine's, except that it never runs backwards and never jumps.
 //!
-//! The wall clock may be set back, which would extend leases and revive lost runs. So every write stores the time it was given
-//! together with the machine's uptime, and the ledger's clock is the later of the wall clock and the stored time
-//! advanced by the uptime that has passed. After a reboot, or in another machine, the uptimes cannot be compared, and the clock stands at the stored
-//! time until the first write.
+//! The wall clock may be set back, which would extend leases and revive lost runs, or forth, which would have living runs read as lost and be taken over
+//! beside their program. So every write stores the time it was given together with the machine's uptime, and the ledger's clock is the stored time
+//! advanced by the uptime that has passed. Where the wall clock is ahead of that, it follows slowly, as a clock that is kept by the network does: by less than the
+//! margins that a worker and its guard keep. After a reboot, or in another machine, the uptimes cannot be compared, no worker of before can live, and the
+//! clock is the later of the wall clock and the stored time.
 
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use rusqlite::{Connection, OptionalExtension};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::Timestamp;
+
+/// The ledger's clock runs ahead of the uptime by one part of so many while the wall clock is ahead of it. By default a worker's guard keeps one twentieth of
+/// the lease, so that one part of ten of that is used up.
+const FOLLOWS: u32 = 200;
 
 /// What this machine's clocks say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +45,12 @@ impl MachineTime {
         let Some((time, boot, uptime)) = last else {
             return self.wall;
         };
-        let passed =
-            if self.boot.is_some() && self.boot == boot { self.uptime.saturating_sub(uptime) } else { Duration::ZERO };
-        self.wall.max(time.plus(passed))
+        if self.boot.is_none() || self.boot != boot {
+            return self.wall.max(time);
+        }
+        let passed = self.uptime.saturating_sub(uptime);
+        let steady = time.plus(passed);
+        steady.plus(self.wall.since(steady).min(passed / FOLLOWS))
     }
 }
 
@@ -90,7 +98,18 @@ mod tests {
     #[test]
     fn a_fresh_ledger_follows_the_wall_clock() {
         assert_eq!(machine(5_000, "a", 7).after(None).as_millis(), 5_000);
-        assert_eq!(machine(5_000, "a", 800).after(Some(stored(4_000, "a", 700))).as_millis(), 5_000);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_ahead_is_followed_slowly() {
+        let last = || Some(stored(10_000_000, "a", 7_000));
+        // An hour forth, a second after the last write, and nine days later.
+        assert_eq!(machine(10_001_000 + 3_600_000, "a", 8_000).after(last()).as_millis(), 10_001_005);
+        let later = 9 * 24 * 3_600_000;
+        let wall = 10_000_000 + later + 3_600_000;
+        assert_eq!(machine(wall, "a", 7_000 + later.unsigned_abs()).after(last()).as_millis(), wall);
+        // What the network corrects every now and then.
+        assert_eq!(machine(10_001_003, "a", 8_000).after(last()).as_millis(), 10_001_003);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl ReadFile {
 
     fn read_now<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<Option<T>, Fault> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let identity = fs::metadata(&*self.path).ok().map(|file| (file.dev(), file.ino()));
+        let identity = identity(&self.path);
         if open.as_ref().map(|file| file.identity) != identity {
             *open = None;
         }
@@ -81,14 +81,22 @@ impl ReadFile {
 #[derive(Clone)]
 pub(super) struct WriteFile {
     label: String,
+    path: Arc<PathBuf>,
+    /// Device and inode of what was opened.
+    identity: (u64, u64),
     connection: Arc<Mutex<Connection>>,
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 impl WriteFile {
     /// Opens the file, creating it and its schema if need be.
     pub(super) async fn open(path: &Path) -> Result<Self, LedgerError> {
         let label = format!("sqlite:{}", path.display());
-        let path = path.to_owned();
+        let path = Arc::new(path.to_owned());
+        let file = Arc::clone(&path);
         let name = label.clone();
         blocking(label.clone(), move || {
             if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -99,17 +107,23 @@ impl WriteFile {
             }
             // SQLite gives its other files the mode of this one; what keeps it from being created is SQLite's to say.
             let _ = private::create_file(&path);
-            let mut connection = Connection::open(&path)?;
+            let mut connection = Connection::open(&*path)?;
             connection.busy_timeout(BUSY)?;
             // Looked at before anything is changed: neither a newer ledger nor another program's file is touched.
             schema::version(&mut connection, &name)?;
             use_write_ahead_log(&connection)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             schema::upgrade(&mut connection, &name)?;
-            Ok(connection)
+            let identity = identity(&path).ok_or_else(|| removed(&name))?;
+            Ok((connection, identity))
         })
         .await
-        .map(|connection| Self { label, connection: Arc::new(Mutex::new(connection)) })
+        .map(|(connection, identity)| Self {
+            label,
+            path: file,
+            identity,
+            connection: Arc::new(Mutex::new(connection)),
+        })
     }
 
     /// Runs `work` in a transaction that holds the write lock from its start, and commits it unless it fails.
@@ -117,15 +131,27 @@ impl WriteFile {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let connection = Arc::clone(&self.connection);
-        blocking(self.label.clone(), move || {
+        let Self { label, path, identity: opened, connection } = self.clone();
+        blocking(label.clone(), move || {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is written into a file that nobody finds any more is no lease: others would take the migration for free.
+            if identity(&path) != Some(opened) {
+                return Err(removed(&label).into());
+            }
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
         })
         .await
+    }
+}
+
+fn removed(ledger: &str) -> LedgerError {
+    LedgerError::Unreachable {
+        ledger: ledger.to_owned(),
+        reason: "its file was removed or replaced while it was in use; what it held is gone unless it is put back"
+            .to_owned(),
     }
 }
 

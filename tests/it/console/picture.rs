@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use ratatui::style::Color;
 use stopover::console::message::{Acted, Feed, LogNews, Message};
 use stopover::console::{Appearance, ColourDepth};
-use stopover::ledger::{EnvironmentName, MigrationState};
+use stopover::ledger::{EnvironmentName, MigrationState, RunState, Seen, Wish, WishKind};
 
 use super::scenery::*;
 
@@ -95,6 +95,33 @@ fn a_cancel_says_that_it_is_for_good() {
     let mut desk = Desk::ready((80, 24));
     desk.press("c");
     assert_snapshot!("cancel", desk.screen());
+}
+
+#[test]
+fn force_asks_for_the_name_at_every_size() {
+    for size in SIZES {
+        let mut desk = Desk::ready(size);
+        let mut run = running();
+        if let RunState::Running { wish, .. } = &mut run.state {
+            let by = actor("joe", "stopover-1a2b");
+            *wish = Some(Wish { kind: WishKind::Cancel, by, at: ago(60), heard_at: Some(ago(59)), force: None });
+        }
+        run.updated_at = now().plus(Duration::from_secs(1));
+        let seen = Seen { now: now().plus(Duration::from_secs(1)), value: vec![run] };
+        desk.tell(Message::Feed(Feed::Changes { seen, latency: Duration::from_millis(2) }));
+        assert_snapshot!(format!("stopping_{}x{}", size.0, size.1), desk.screen());
+        desk.press("c");
+        assert_snapshot!(format!("force_{}x{}", size.0, size.1), desk.screen());
+    }
+}
+
+#[test]
+fn a_lost_run_says_where_it_was_and_what_can_be_done_at_every_size() {
+    for size in SIZES {
+        let mut desk = Desk::ready(size);
+        desk.select(LOST);
+        assert_snapshot!(format!("lost_{}x{}", size.0, size.1), desk.screen());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use stopover::console::effect::Effect;
 use stopover::console::link::Link;
 use stopover::console::message::{Acted, Feed, Message};
 use stopover::console::table::Sort;
-use stopover::ledger::{Lease, MigrationState, Run, RunState, Seen, WishKind};
+use stopover::ledger::{Lease, MigrationState, Run, RunState, Seen, Wish, WishKind};
 
 use super::scenery::*;
 
@@ -97,6 +97,45 @@ fn pause_and_cancel_ask_first() {
     assert!(desk.screen().contains("the ledger does not answer"), "the dialog stays and says why");
     desk.press("esc c enter");
     assert!(desk.taken().iter().any(|effect| matches!(effect, Effect::Stop { kind: WishKind::Cancel, .. })));
+}
+
+/// The running run, asked to stop so many seconds ago.
+fn asked_to_stop(kind: WishKind, seconds: u64) -> Run {
+    let mut run = running();
+    if let RunState::Running { wish, .. } = &mut run.state {
+        let (by, at) = (actor("joe", "stopover-1a2b"), ago(seconds));
+        *wish = Some(Wish { kind, by, at, heard_at: None, force: None });
+    }
+    run.updated_at = now().plus(Duration::from_secs(1));
+    run
+}
+
+#[test]
+fn asking_a_second_time_is_force_once_the_grace_is_over() {
+    let mut desk = Desk::ready((120, 40));
+    changes(&mut desk, 1, vec![asked_to_stop(WishKind::Cancel, 3)]);
+    desk.press("c");
+    assert!(desk.app.dialog.is_none());
+    assert!(desk.screen().contains("joe asked for it 4 s ago. It can be forced in 6 s."), "{}", desk.screen());
+    changes(&mut desk, 2, vec![asked_to_stop(WishKind::Cancel, 60)]);
+    desk.taken();
+    desk.press("c enter");
+    assert!(desk.taken().is_empty(), "the name is to be typed");
+    desk.type_text(RUNNING);
+    desk.press("enter");
+    let effects = desk.taken();
+    let forced = |effect: &Effect| matches!(effect, Effect::Stop { kind: WishKind::Cancel, by_force: true, .. });
+    assert!(effects.iter().any(forced), "{effects:?}");
+}
+
+#[test]
+fn a_pause_that_does_not_come_is_forced_or_becomes_a_cancel() {
+    let mut desk = Desk::ready((120, 40));
+    changes(&mut desk, 1, vec![asked_to_stop(WishKind::Pause, 60)]);
+    desk.press("p");
+    assert!(matches!(desk.app.dialog, Some(Dialog::Stop { kind: WishKind::Pause, by_force: true, .. })));
+    desk.press("esc c");
+    assert!(matches!(desk.app.dialog, Some(Dialog::Stop { kind: WishKind::Cancel, by_force: false, .. })));
 }
 
 #[test]

@@ -21,6 +21,7 @@ use stopover::process::ProcessIdentity;
 use stopover::secret::Secret;
 use tokio::task::spawn_blocking;
 
+use crate::support::documents::{by_touched, fill, once};
 use crate::support::eventually_async;
 use crate::support::scene::{PATIENCE, Scene};
 
@@ -29,46 +30,9 @@ const LEASE: &str = "3s";
 /// How long a migration may take on a machine that does other things, too.
 const LONG: Duration = Duration::from_mins(3);
 
-/// A manifest that adds one to every document of a collection, which may be done only once. `speed` is what stands in `speed: {}`. What
-/// else this machine is doing must not hold it.
-fn once(collection: &str, speed: &str) -> String {
-    format!(
-        r"description: Adds one
-steps:
-  - backfill: {{ collection: {collection}, update: {{ $inc: {{ touched: 1 }} }}, idempotent: false }}
-speed: {{ {speed} }}
-hold: {{ replicationLag: off, oplogWindow: off, dirtyCache: off, foreground: off, congestion: false }}
-"
-    )
-}
-
 /// A pod whose runs can soon be resumed elsewhere.
 fn pod(uri: impl Into<String>) -> Scene {
     Scene::new().variable("MONGODB_URI", uri).variable("STOPOVER_LEASE", LEASE)
-}
-
-/// Has a server fill a collection with so many documents.
-async fn fill(database: &Database, collection: &str, count: i32) {
-    database.collection("seed").insert_one(doc! {}).await.unwrap();
-    let documents = [
-        doc! { "$limit": 1 },
-        doc! { "$project": { "n": { "$range": [0, count] } } },
-        doc! { "$unwind": "$n" },
-        doc! { "$project": { "_id": "$n", "text": "some words to be carried" } },
-        doc! { "$out": collection },
-    ];
-    database.collection::<Document>("seed").aggregate(documents).await.unwrap();
-}
-
-/// How often documents were changed, and how many so often.
-async fn by_touched(database: &Database, collection: &str) -> Vec<(i32, i32)> {
-    let groups = [
-        doc! { "$group": { "_id": { "$ifNull": ["$touched", 0] }, "count": { "$sum": 1 } } },
-        doc! { "$sort": { "_id": 1 } },
-    ];
-    let found = database.collection::<Document>(collection).aggregate(groups).await.unwrap();
-    let groups: Vec<Document> = found.try_collect().await.unwrap();
-    groups.iter().map(|group| (group.get_i32("_id").unwrap(), group.get_i32("count").unwrap())).collect()
 }
 
 /// The records of the checkpoints of a run.

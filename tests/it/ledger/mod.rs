@@ -1,6 +1,7 @@
 //! The ledger, on real stores.
 
 mod contract;
+mod lease_model;
 mod mongo;
 mod race;
 mod sqlite;

@@ -1,7 +1,9 @@
 //! What all tests share.
 
+pub mod documents;
 pub mod mongo;
 pub mod pod;
+pub mod proxy;
 pub mod pty;
 pub mod replica_set;
 pub mod scene;

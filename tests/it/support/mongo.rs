@@ -37,6 +37,17 @@ impl Database {
         self.server.replacen("/?", &format!("/{}?", self.name), 1)
     }
 
+    /// The server's host and port.
+    pub fn host(&self) -> &str {
+        let host = self.server.trim_start_matches("mongodb://");
+        host.split('/').next().unwrap_or(host)
+    }
+
+    /// Its connection string by way of another host and port that lead to it.
+    pub fn uri_by(&self, host: &str) -> String {
+        format!("mongodb://{host}/{}?directConnection=true", self.name)
+    }
+
     /// A driver of the test's own, to look at and change what a ledger stores.
     pub async fn open(&self) -> mongodb::Database {
         Client::with_uri_str(self.uri()).await.unwrap().database(&self.name)

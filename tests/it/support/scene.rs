@@ -34,10 +34,15 @@ impl Scene {
 
     /// Adds an executable shell script as `migrations/NAME.sh`.
     pub fn script(self, name: &str, body: &str) -> Self {
+        self.add_script(name, body);
+        self
+    }
+
+    /// The same for a scene that is in use.
+    pub fn add_script(&self, name: &str, body: &str) {
         let path = self.path().join("migrations").join(format!("{name}.sh"));
         fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        self
     }
 
     /// Adds a manifest as `migrations/NAME.yaml`.

@@ -102,12 +102,12 @@ fn what_a_program_leaves_running_is_ended_and_does_not_hold_the_run_up() {
     scene.launch(&["litter"]);
     let run = scene.until("litter", &["succeeded"]);
     until_dead("a process of its group", number_in(&scene, "quiet"));
+    until_dead("a process of another session", number_in(&scene, "away"));
     let said = lines(&scene, &run, "system").join("\n");
     assert!(
-        said.contains("output open; it is no longer read") && said.contains("1 process was left behind and ended"),
+        said.contains("output open; it is no longer read") && said.contains("2 processes were left behind and ended"),
         "{said}"
     );
-    signal(number_in(&scene, "away"), Signal::KILL);
 }
 
 #[test]
@@ -162,15 +162,21 @@ fn told(run: &serde_json::Value) -> Vec<(&str, &str)> {
 
 #[test]
 fn a_worker_answers_that_it_has_heard() {
-    let scene = Scene::new().script("polite", POLITE).variable("STOPOVER_GRACE", "20s");
+    let takes_its_time = format!("trap '{WAIT_FOR_GO}; exit 75' TERM; echo on; while :; do sleep 0.05; done");
+    let scene = Scene::new().script("polite", &takes_its_time).variable("STOPOVER_GRACE", "5m");
     scene.launch(&["polite"]);
-    until_printed(&scene, "polite", "from the start");
+    until_printed(&scene, "polite", "on");
     scene.must(&["pause", "polite"]);
+    eventually("it answers while its program stops", PATIENCE, || {
+        let run = scene.run("polite");
+        (run["state"] == "pausing" && run["wish"]["heardAt"].is_string()).then_some(())
+    });
+    super::go(&scene);
     let run = scene.until("polite", &["paused"]);
     let told = told(&run);
     let kinds: Vec<_> = told.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, ["launched", "claimed", "pauseRequested", "acknowledged", "paused"]);
-    assert_eq!(told[3].1, "attempt 1 heard it: its program has 20 s to stop at a checkpoint");
+    assert_eq!(told[3].1, "attempt 1 heard it: its program has 5 min to stop at a checkpoint");
 }
 
 #[test]

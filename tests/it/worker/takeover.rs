@@ -7,12 +7,17 @@ use super::guarding::guard_of;
 use super::{number_in, signal, until_dead, until_printed, worker_of};
 use crate::support::scene::Scene;
 
-/// Says whether the program of the attempt before still lives, and ends; the first attempt works on for ever.
+/// Says whether the program of the attempt before still lives, and ends; the first attempt works on for ever. A dead process that nobody has
+/// buried yet has no command line any more.
 const WITNESS: &str = r#"
 trap '' TERM
 before=$((STOPOVER_ATTEMPT - 1))
 if [ "$before" -gt 0 ]; then
-  if kill -0 "$(cat program.$before)" 2>/dev/null; then echo "two at once"; else echo "alone"; fi
+  # A zombie that nobody has reaped yet works no more.
+  case "$(sed -n 's/^State:[[:space:]]*//p' "/proc/$(cat program.$before)/status" 2>/dev/null)" in
+    "" | Z* | X*) echo "alone" ;;
+    *) echo "two at once" ;;
+  esac
   exit 0
 fi
 echo $$ > program.$STOPOVER_ATTEMPT

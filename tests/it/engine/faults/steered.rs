@@ -113,6 +113,11 @@ async fn a_speed_holds_within_about_a_second_is_recorded_and_outlasts_a_resume()
     let event = run["events"].as_array().unwrap().iter().find(|event| event["kind"] == "tuned").unwrap();
     assert_eq!(event["by"], "ada");
     assert!(event["text"].as_str().unwrap().contains("2 workers"), "{event}");
+    let heard = eventually("its worker answers", PATIENCE, || {
+        let run = story.scene.run(NAME);
+        run["events"].as_array().unwrap().iter().find(|event| event["kind"] == "acknowledged").cloned()
+    });
+    assert_eq!(heard["text"], "attempt 1 heard it: it goes on at 2 workers at 50 % pace");
 
     story.scene.must(&["pause", NAME, "--wait"]);
     story.scene.must(&["resume", NAME]);
