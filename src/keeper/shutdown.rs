@@ -90,8 +90,7 @@ async fn stop(times: &Times, signal: &str, events: &mut Events, voice: &mut Voic
                 Role::Keeper | Role::Servant => {}
             }
         }
-        ward.announce(signal, times.kill - times.begun, voice);
-        ward.ask(voice);
+        ward.ask(signal, times.kill - times.begun, voice);
         ward.look(voice);
         if now >= times.kill {
             ward.kill(voice);

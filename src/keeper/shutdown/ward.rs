@@ -18,6 +18,7 @@ use super::send;
 #[derive(Default)]
 pub struct Ward {
     workers: Vec<Patient>,
+    /// Who comes now comes late.
     announced: bool,
 }
 
@@ -47,28 +48,27 @@ impl Ward {
         }
     }
 
-    /// Says, once, what happens to them.
-    pub fn announce(&mut self, signal: &str, left: Duration, voice: &mut Voice) {
-        if std::mem::replace(&mut self.announced, true) {
-            return;
+    /// Asks those who were not to stop, for this signal and within this time, and says so.
+    pub fn ask(&mut self, signal: &str, left: Duration, voice: &mut Voice) {
+        let is_first = !std::mem::replace(&mut self.announced, true);
+        if is_first {
+            self.announce(signal, left, voice);
         }
-        let work = match self.workers.len() {
-            0 => "no worker is at work".to_owned(),
-            count => format!("{} asked to stop within {}", is_or_are(count), short_duration(left)),
-        };
-        voice.say(&format!("{signal}: this pod is being shut down and launches nothing any more; {work}"));
-    }
-
-    /// Asks those who were not.
-    pub fn ask(&mut self, voice: &mut Voice) {
-        let first = self.workers.iter().all(|patient| patient.state == State::Met);
         for patient in self.workers.iter_mut().filter(|patient| patient.state == State::Met) {
-            if !first {
+            if !is_first {
                 voice.say(&format!("{} was being launched, and is asked to stop, too", patient.task.name()));
             }
             send(patient.process, Signal::TERM);
             patient.state = State::Asked;
         }
+    }
+
+    fn announce(&self, signal: &str, left: Duration, voice: &mut Voice) {
+        let work = match self.workers.len() {
+            0 => "no worker is at work".to_owned(),
+            count => format!("{} asked to stop within {}", is_or_are(count), short_duration(left)),
+        };
+        voice.say(&format!("{signal}: this pod is being shut down and launches nothing any more; {work}"));
     }
 
     /// Notices who has ended.
@@ -82,8 +82,9 @@ impl Ward {
             if patient.process.is_alive() {
                 continue;
             }
-            // What a killed worker has started must be gone, too, before anybody says that its run has ended.
-            if killed && !process::members_of_session(patient.process.pid).is_empty() {
+            // Unless it ended in order, what it has started must be gone, too, before anybody says that its run has ended: the next pod
+            // may resume it at once.
+            if !patient.is_clean && !process::members_of_session(patient.process.pid).is_empty() {
                 continue;
             }
             patient.state = State::Gone { killed };

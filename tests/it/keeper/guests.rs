@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{STUBBORN, go, until_printed};
 use crate::support::eventually;
@@ -48,6 +48,37 @@ fn a_script_that_follows_a_run_is_asked_to_leave() {
     assert!(!pod.output().contains("worker stopped in"), "the keeper still waits for the worker: {}", pod.output());
     go(&scene);
     assert!(pod.ends().success());
+}
+
+#[test]
+fn a_launch_that_is_asked_to_end_is_finished_first() {
+    let scene = Scene::new().script("fine", "true");
+    // It is met within the launch, as soon as it holds the signal back; what is not met ends as ever.
+    eventually("one was met within its launch", 2 * PATIENCE, || {
+        let mut launch = scene.command(&["run", "fine", "--rerun"]);
+        let mut launch = launch.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let pid = i32::try_from(launch.id()).unwrap();
+        let mut met = false;
+        let status = loop {
+            if !met && holds_sigterm_back(pid) {
+                met = true;
+                kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+            }
+            if let Some(status) = launch.try_wait().unwrap() {
+                break status;
+            }
+        };
+        assert!(status.success(), "{status}");
+        scene.until("fine", &["succeeded"]);
+        met.then_some(())
+    });
+}
+
+fn holds_sigterm_back(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok()).unwrap_or_default();
+    caught & (1 << (Signal::TERM.as_raw() - 1)) != 0
 }
 
 #[test]

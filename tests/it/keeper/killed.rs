@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use stopover::process::{ProcessIdentity, members_of_session};
 
-use super::{POLITE, RUDE, until_printed};
+use super::{POLITE, RUDE, STUBBORN, until_printed};
 use crate::support::eventually;
 use crate::support::mongo::Database;
 use crate::support::pod::Pod;
@@ -29,6 +29,29 @@ fn a_frozen_worker_is_killed_with_its_program_and_reported_as_interrupted() {
     assert_eq!(members_of_session(worker), [0; 0], "and its guard");
     let run = scene.run("frozen");
     assert_eq!((&run["state"], &run["reason"]), (&"interrupted".into(), &"its pod was shut down".into()));
+}
+
+#[test]
+fn what_a_worker_that_dies_while_it_stops_has_started_is_ended_before_its_run_is_reported() {
+    let scene = Scene::new().script("stubborn", &format!("echo $$ > program; {STUBBORN}"));
+    let mut pod = Pod::shared(&scene, &["--grace", "8s"]).ready();
+    let run = pod.launch(&["stubborn"]);
+    until_printed(&scene, &run, "on");
+    let worker = i32::try_from(scene.run("stubborn")["pid"].as_i64().unwrap()).unwrap();
+    let program: i32 = fs::read_to_string(scene.path().join("migrations/program")).unwrap().trim().parse().unwrap();
+    let is_guard = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"\0guard\0"));
+    let guard = members_of_session(worker).into_iter().find(is_guard).expect("it has a guard");
+    pod.signal(Signal::TERM);
+    pod.says("1 worker is asked to stop");
+    for pid in [guard, worker] {
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+    assert!(pod.ends().success(), "{}", pod.output());
+    assert_eq!(ProcessIdentity::of(program), None, "{}", pod.output());
+    let output = pod.output();
+    let at = |what: &str| output.find(what).unwrap_or_else(|| panic!("{what} in {output}"));
+    assert!(at("did not stop in time") < at("is recorded as interrupted"), "{output}");
+    assert_eq!(scene.run("stubborn")["state"], "interrupted");
 }
 
 #[test]
@@ -128,7 +151,7 @@ fn workers_go_on_without_their_keeper_where_it_is_not_the_first_process_and_obey
     let worker = first.processes().into_iter().next().expect("the worker lives");
     // In the container in which the worker still is.
     let mut next = Command::new("nsenter");
-    next.args(["--target", &worker.to_string(), "--mount", STOPOVER, "keep", "--grace", "20s"]);
+    next.args(first.entrance_through(worker)).args([STOPOVER, "keep", "--grace", "20s"]);
     let next = next.env_clear().envs(scene.environment()).stdout(Stdio::piped()).spawn().unwrap();
     let pid = i32::try_from(next.id()).unwrap();
     eventually("the new keeper has replaced the file", PATIENCE, || {

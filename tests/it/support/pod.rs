@@ -67,6 +67,8 @@ impl<'a> Pod<'a> {
             Kind::Shared => &["--mount"],
         };
         let mut command = Command::new("unshare");
+        // Whoever is not root is given a namespace in which they are.
+        command.args(if is_root() { &[][..] } else { &["--user", "--map-root-user"] });
         command.args(options).args(first).env_clear().envs(scene.environment()).current_dir(scene.path());
         let (mut reader, writer) = std::io::pipe().unwrap();
         let stdout = stdout.unwrap_or_else(|| writer.try_clone().unwrap());
@@ -86,7 +88,11 @@ impl<'a> Pod<'a> {
         let first = eventually("the pod's first process", PATIENCE, || {
             let ended = outer.try_wait().unwrap();
             let said = || String::from_utf8_lossy(&output.lock().unwrap()).into_owned();
-            assert!(ended.is_none(), "no namespaces: run the tests as root, or with CAP_SYS_ADMIN: {}", said());
+            assert!(
+                ended.is_none(),
+                "no namespaces: run the tests as root with CAP_SYS_ADMIN, or where `unshare --user` is allowed: {}",
+                said()
+            );
             let first = match kind {
                 Kind::OfItsOwn => children_of(pid).first().copied()?,
                 Kind::Shared => pid,
@@ -116,8 +122,16 @@ impl<'a> Pod<'a> {
 
     /// The arguments of `nsenter` that lead into it.
     pub fn entrance(&self) -> Vec<String> {
-        let mut arguments = vec!["--target".to_owned(), self.first.to_string(), "--mount".to_owned()];
+        self.entrance_through(self.first)
+    }
+
+    /// The same by another process that lives there, where the first is gone.
+    pub fn entrance_through(&self, pid: i32) -> Vec<String> {
+        let mut arguments = vec!["--target".to_owned(), pid.to_string(), "--mount".to_owned()];
         arguments.extend(matches!(self.kind, Kind::OfItsOwn).then(|| "--pid".to_owned()));
+        if !is_root() {
+            arguments.extend(["--user", "--preserve-credentials"].map(ToOwned::to_owned));
+        }
         arguments
     }
 
@@ -204,6 +218,10 @@ impl Drop for Pod<'_> {
         let _ = self.outer.kill();
         let _ = self.outer.wait();
     }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn namespace_of(pid: i32) -> Option<PathBuf> {
