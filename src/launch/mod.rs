@@ -196,12 +196,12 @@ async fn next_attempt(
     let leftover = leftover(ledger, config, run.id).await?;
     let pid = leftover.map(Leftover::pid);
     let action = Action::Resume { by, lease: CLAIM_WITHIN, content, leftover: pid };
-    let run = match ledger.act(run.id, action).await? {
+    let run = match act(ledger, config, run.id, action, leftover).await? {
         Acted::Changed(run) => *run,
         Acted::Already(_) => unreachable!("a resume either changes the run or is refused"),
     };
     // The record comes first: it takes the right to write from the old worker, and from whoever else would take over now.
-    end(leftover, &run).await?;
+    end(leftover, run.id).await?;
     detach(config, &WorkerTask { run: run.id, attempt: run.attempt, migration: run.migration.clone(), secrets })
         .map_err(|source| LaunchError::Detach { run: run.id.short(), source })?;
     Ok(run)
@@ -222,11 +222,11 @@ pub async fn stop(
     let leftover = leftover(ledger, config, run).await?;
     let by = config.actor.clone();
     let action = if by_force { Action::Force { kind, by, grace: config.grace } } else { Action::Stop { kind, by } };
-    let acted = ledger.act(run, action).await?;
+    let acted = act(ledger, config, run, action, leftover).await?;
     if let Acted::Changed(run) = &acted
         && run.ended_at().is_some()
     {
-        end(leftover, run).await?;
+        end(leftover, run.id).await?;
     }
     Ok(acted)
 }
@@ -250,9 +250,27 @@ async fn leftover(ledger: &dyn LedgerWriter, config: &Config, run: RunId) -> Res
     Ok(leftover)
 }
 
-async fn end(leftover: Option<Leftover>, run: &Run) -> Result<(), LaunchError> {
+/// As [`LedgerWriter::act`]. A lost worker that was stopped in the midst of a write holds the lock of an embedded ledger, and would so keep
+/// itself from being taken over: if the run is lost still, the worker is killed first.
+async fn act(
+    ledger: &dyn LedgerWriter,
+    config: &Config,
+    run: RunId,
+    action: Action,
+    found: Option<Leftover>,
+) -> Result<Acted, LaunchError> {
+    match ledger.act(run, action.clone()).await {
+        Err(error) if error.is_transient() && config.ledger.is_embedded() && found.is_some() => {
+            end(leftover(ledger, config, run).await?, run).await?;
+            Ok(ledger.act(run, action).await?)
+        }
+        acted => Ok(acted?),
+    }
+}
+
+async fn end(leftover: Option<Leftover>, run: RunId) -> Result<(), LaunchError> {
     let Some(leftover) = leftover else { return Ok(()) };
-    let refuse = |source| LaunchError::LeftAlive { run: run.id.short(), pid: leftover.pid(), source };
+    let refuse = |source| LaunchError::LeftAlive { run: run.short(), pid: leftover.pid(), source };
     leftover.end().await.map_err(refuse)
 }
 

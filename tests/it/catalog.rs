@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use stopover::catalog::{Broken, Catalog, Entry, Migration, MigrationId, Params, Problem, Project, Remaining};
+use stopover::catalog::{
+    Broken, Catalog, Entry, Migration, MigrationId, Params, Problem, Project, Remaining, ResumePolicy,
+};
 use stopover::lease::LeaseTerms;
 use tempfile::TempDir;
 
@@ -131,6 +133,7 @@ fn a_broken_migration_is_shown_with_place_text_and_remedy_and_hides_no_other() {
 
 /// Every mistake that the text of a manifest alone can have: the text, where the mistake is, what is said and what to do.
 #[rstest::rstest]
+#[case::an_unknown_policy("command: [x]\nresume: always\n", (2, 9), "`resume` cannot be `always`", "write `auto` for a pod that continues by itself")]
 #[case::an_unknown_key("command: [x]\nbanana: 1\n", (2, 1), "unknown key `banana` in a manifest", "known keys are `description`, `owner`, `tags`, `command`, `params`, `remaining`, `requires`, `timeout`, `resume`, `needs`")]
 #[case::a_key_twice("command: [x]\nowner: a\nowner: b\n", (3, 1), "this is not YAML: duplicate mapping key `owner` is not allowed here", "mend the line")]
 #[case::no_command("owner: payments\n", (1, 1), "a manifest needs a `command`", "write what it runs, e.g. `command: [python3, backfill.py]`")]
@@ -550,6 +553,19 @@ fn what_is_wrong_with_stopover_yaml_is_told(#[case] text: Option<&str>, #[case] 
     assert!(problems[0].message.starts_with(message), "{problems:?}");
     assert!(problems[0].remedy.contains(remedy), "{problems:?}");
     assert_eq!(house.load().problems, problems);
+}
+
+#[test]
+fn who_continues_a_run_is_said_by_the_manifest_over_the_pattern_that_finds_it() {
+    let project = "catalog:\n  - { files: 'legacy/*.js', command: [node, run.js, '{name}'], resume: auto }\n  - { files: 'careful/*.yaml', resume: auto }\n  - files: migrations/*.yaml\n";
+    let house = House::new(project);
+    house.file("run.js", "").file("legacy/adopted.js", "");
+    house.file("careful/follows.yaml", "command: [x]\n").file("careful/differs.yaml", "command: [x]\nresume: manual\n");
+    house.file("migrations/plain.yaml", "command: [x]\n").file("migrations/auto.yaml", "command: [x]\nresume: auto\n");
+    let catalog = house.load();
+    let policy = |name| ready(&catalog, name).resume;
+    assert_eq!([policy("adopted"), policy("follows"), policy("auto")], [ResumePolicy::Auto; 3]);
+    assert_eq!([policy("differs"), policy("plain")], [ResumePolicy::Manual; 2]);
 }
 
 #[test]

@@ -219,8 +219,10 @@ fn a_run_that_an_earlier_container_of_the_pod_lost_goes_on() {
 
 #[test]
 fn a_worker_that_lives_here_is_left_to_an_operator_however_silent_it_is() {
-    let (_volume, ledger) = shared();
-    let scene = pod("pod-a", &ledger).variable("STOPOVER_LEASE", "3s");
+    // Not a file: a process that is stopped as it writes holds the lock.
+    let database = Database::new();
+    let scene = pod("pod-a", &database.uri()).variable("STOPOVER_LEASE", "3s");
+    scene.must(&["init", "--environment", "staging"]);
     scene.launch(&[STEADY]);
     let run = until_at_work(&scene, "pod-a", 1);
     let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();

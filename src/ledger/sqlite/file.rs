@@ -126,6 +126,22 @@ impl WriteFile {
         })
     }
 
+    /// As [`Self::write`], for what can be left out: where another process holds the write lock it is.
+    pub(super) async fn write_if_free(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<bool, LedgerError> {
+        let connection = Arc::clone(&self.connection);
+        blocking(self.label.clone(), move || {
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            connection.busy_timeout(Duration::ZERO)?;
+            let done = write_now(&mut connection, work);
+            connection.busy_timeout(BUSY)?;
+            done
+        })
+        .await
+    }
+
     /// Runs `work` in a transaction that holds the write lock from its start, and commits it unless it fails.
     pub(super) async fn write<T: Send + 'static>(
         &self,
@@ -153,6 +169,20 @@ fn removed(ledger: &str) -> LedgerError {
         reason: "its file was removed or replaced while it was in use; what it held is gone unless it is put back"
             .to_owned(),
     }
+}
+
+/// Runs `work` if nobody else holds the write lock; whether it did.
+fn write_now(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => return Ok(false),
+        transaction => transaction?,
+    };
+    work(&transaction)?;
+    transaction.commit()?;
+    Ok(true)
 }
 
 /// Switches the file to WAL mode. SQLite does not wait for other processes here, so this does.

@@ -35,7 +35,8 @@ impl SqliteWriter {
     /// Opens the file; it, its directory and its schema are created if need be.
     pub(in crate::ledger) async fn open(path: &Path) -> Result<Self, LedgerError> {
         let file = WriteFile::open(path).await?;
-        file.write(|db| expire_log(db)).await?;
+        // A worker that was stopped as it wrote holds the lock for as long: that must not keep others from what needs none.
+        file.write_if_free(|db| expire_log(db)).await?;
         Ok(Self { reader: SqliteReader::open(path).await?, file })
     }
 }

@@ -5,7 +5,9 @@ use stopover::process::{ProcessIdentity, members_of_session};
 
 use super::guarding::guard_of;
 use super::{number_in, signal, until_dead, until_printed, worker_of};
-use crate::support::scene::Scene;
+use crate::support::eventually;
+use crate::support::mongo::Database;
+use crate::support::scene::{PATIENCE, Scene};
 
 /// Says whether the program of the attempt before still lives, and ends; the first attempt works on for ever. A dead process that nobody has
 /// buried yet has no command line any more.
@@ -13,16 +15,20 @@ const WITNESS: &str = r#"
 trap '' TERM
 before=$((STOPOVER_ATTEMPT - 1))
 if [ "$before" -gt 0 ]; then
-  if tr -d '\0' < "/proc/$(cat program.$before)/cmdline" 2>/dev/null | grep -q .; then echo "two at once"; else echo "alone"; fi
+  # A zombie that nobody has reaped yet works no more.
+  case "$(sed -n 's/^State:[[:space:]]*//p' "/proc/$(cat program.$before)/status" 2>/dev/null)" in
+    "" | Z* | X*) echo "alone" ;;
+    *) echo "two at once" ;;
+  esac
   exit 0
 fi
 echo $$ > program.$STOPOVER_ATTEMPT
 echo on
 while :; do sleep 0.05; done"#;
 
-/// A run that reads as lost, although its program works on: its worker is frozen and its guard is dead.
-fn frozen_without_guard() -> (Scene, i32) {
-    let scene = Scene::new().script("works_on", WITNESS).variable("STOPOVER_LEASE", "3s");
+/// A run that reads as lost, although its program works on: its worker is frozen, perhaps as it wrote to the ledger, and its guard is dead.
+fn frozen_without_guard(scene: Scene, script: &str) -> (Scene, i32) {
+    let scene = scene.script("works_on", script).variable("STOPOVER_LEASE", "3s");
     scene.launch(&["works_on"]);
     let worker = worker_of(&until_printed(&scene, "works_on", "on"));
     let guard = guard_of(worker);
@@ -33,7 +39,7 @@ fn frozen_without_guard() -> (Scene, i32) {
 
 #[test]
 fn a_takeover_kills_a_frozen_worker_and_its_program_before_the_next_attempt_starts() {
-    let (scene, worker) = frozen_without_guard();
+    let (scene, worker) = frozen_without_guard(Scene::new(), WITNESS);
     scene.until("works_on", &["lost"]);
     let program = number_in(&scene, "program.1");
     assert!(ProcessIdentity::of(program).is_some(), "nobody has ended it yet");
@@ -48,7 +54,7 @@ fn a_takeover_kills_a_frozen_worker_and_its_program_before_the_next_attempt_star
 
 #[test]
 fn a_takeover_kills_the_program_of_a_worker_that_died_together_with_its_guard() {
-    let (scene, worker) = frozen_without_guard();
+    let (scene, worker) = frozen_without_guard(Scene::new(), WITNESS);
     signal(worker, Signal::KILL);
     until_dead("the worker", worker);
     scene.until("works_on", &["lost"]);
@@ -61,16 +67,47 @@ fn a_takeover_kills_the_program_of_a_worker_that_died_together_with_its_guard() 
 
 #[test]
 fn a_lost_run_that_is_cancelled_leaves_nothing_behind() {
-    let (scene, worker) = frozen_without_guard();
+    let (scene, worker) = frozen_without_guard(Scene::new(), WITNESS);
     scene.until("works_on", &["lost"]);
     scene.must(&["cancel", "works_on"]);
     assert!(members_of_session(worker).is_empty());
     assert!(ProcessIdentity::of(number_in(&scene, "program.1")).is_none());
 }
 
+/// Takes the write lock of the ledger when it is told to, and keeps it; or finds that the frozen worker has it.
+const HOLDER: &str = r#"
+trap '' TERM
+echo $$ > program.1
+echo on
+until [ -e go ]; do sleep 0.05; done
+exec python3 -c '
+import pathlib, sqlite3, time
+ledger = sqlite3.connect("../state/ledger.db", isolation_level=None, timeout=0)
+try:
+    ledger.execute("BEGIN IMMEDIATE")
+except sqlite3.OperationalError:
+    pass
+pathlib.Path("held").touch()
+time.sleep(1000)
+'"#;
+
+#[test]
+fn a_lost_worker_that_holds_the_lock_of_the_ledger_cannot_keep_itself_from_being_ended() {
+    let (scene, worker) = frozen_without_guard(Scene::new(), HOLDER);
+    super::go(&scene);
+    eventually("the lock is held", PATIENCE, || scene.path().join("migrations/held").exists().then_some(()));
+    scene.until("works_on", &["lost"]);
+    scene.must(&["cancel", "works_on"]);
+    assert_eq!(scene.run("works_on")["state"], "cancelled");
+    assert!(members_of_session(worker).is_empty());
+}
+
 #[test]
 fn a_run_of_another_pod_is_taken_over_without_touching_a_process() {
-    let (scene, worker) = frozen_without_guard();
+    let database = Database::new();
+    let scene = Scene::new().variable("MONGODB_URI", database.uri());
+    scene.must(&["init", "--environment", "staging"]);
+    let (scene, worker) = frozen_without_guard(scene, WITNESS);
     scene.until("works_on", &["lost"]);
     let program = number_in(&scene, "program.1");
     // The same machine under another name: pids mean nothing between pods.
