@@ -6,6 +6,8 @@
 //! | worker killed, its whole session killed, worker frozen | `worker.rs`; `worker/guarding.rs`; steps: `engine/faults/killed.rs`, `frozen.rs` |
 //! | program killed, out of memory in a cgroup | `worker.rs`, `memory.rs` |
 //! | program that leaves daemons behind | `daemons.rs`; `worker/stopping.rs` |
+//! | keeper killed, pod shut down | `keeper/killed.rs`, `keeper/shutdown.rs` |
+//! | worker frozen and its guard killed | `worker/takeover.rs` |
 //! | console killed, its terminal gone, nobody reading it | `console.rs`; `console/terminal.rs`, `worker/detached.rs` |
 //! | ledger away for less and for more than the lease | `ledger_away.rs`; `mongodb/away.rs`; locked file: `worker/stopping.rs`; steps: `engine/faults/steered.rs` |
 //! | primary steps down, majority lost | `replica_set.rs`; `engine/faults/failover.rs` |

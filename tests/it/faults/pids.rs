@@ -8,7 +8,7 @@ fn a_stranger_with_the_pid_of_a_dead_worker_is_neither_taken_for_it_nor_touched(
     let run = case.start();
     signal(worker_of(&run), Signal::KILL);
     case.scene.until(NAME, &["lost"]);
-    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut stranger = Command::new("sleep").arg("300").spawn().unwrap();
     // What the ledger has is the pid, and when the worker was started: the kernel has given the one to somebody else since.
     let ledger = rusqlite::Connection::open(case.scene.state().join("ledger.db")).unwrap();
     ledger.busy_timeout(PATIENCE).unwrap();
@@ -19,8 +19,12 @@ fn a_stranger_with_the_pid_of_a_dead_worker_is_neither_taken_for_it_nor_touched(
     assert_eq!(case.scene.run(NAME)["pid"], stranger.id());
     let told = case.scene.stopover(&["doctor", "--json"]).stdout;
     let told: Value = serde_json::from_str(&told).unwrap();
-    let words = told["runs"][0].to_string();
-    assert!(words.contains("process is gone") && !words.contains("is alive"), "{words}");
+    let worker = &told["runs"][0]["worker"];
+    assert_eq!(
+        (&worker["isAlive"], &worker["isGuarded"], &worker["left"]),
+        (&false.into(), &false.into(), &serde_json::json!([])),
+        "{told:#}"
+    );
     assert_eq!(case.resume_and_check()["attempt"], 2);
     assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
     stranger.kill().unwrap();
