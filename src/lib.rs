@@ -15,7 +15,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config lease place pod private process secret time
+//!   config lease place pod private process secret time voice
 //! ```
 
 #![forbid(unsafe_code)]
@@ -37,4 +37,5 @@ pub mod process;
 pub mod recovery;
 pub mod secret;
 pub mod time;
+pub mod voice;
 pub mod worker;

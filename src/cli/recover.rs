@@ -2,27 +2,36 @@
 
 use color_eyre::Result;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use crate::recovery::{self, Voice};
+use crate::recovery;
+use crate::voice::Voice;
 
 use super::{Context, Exit};
 
-/// Looks after runs. SIGTERM ends it at once: nothing is begun in a pod that is shut down.
+/// Looks after runs. SIGTERM ends it: nothing is begun in a pod that is shut down.
 pub async fn run(context: &Context) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let voice = Voice::on(std::io::stdout())?;
+    let voice = Voice::on_stdout();
     let catalog = context.catalog();
+    let leave = CancellationToken::new();
+    let asked = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        leave.cancel();
+        std::future::pending().await
+    };
     let result = tokio::select! {
         biased;
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        result = recovery::watch(&context.config, &catalog, &voice) => result,
+        result = asked => result,
+        result = recovery::watch(&context.config, &catalog, &voice, &leave) => result,
     };
     if let Err(error) = &result {
         voice.say(format_args!("runs are not looked after in this pod: {error}"));
     }
-    voice.close();
     result?;
     Ok(Exit::Fine)
 }

@@ -23,7 +23,6 @@ pub mod probe;
 mod recovery;
 mod settings;
 mod shutdown;
-mod voice;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +33,7 @@ use rustix::process::{getpid, set_child_subreaper};
 use crate::config::Config;
 use crate::process::ProcessIdentity;
 use crate::time::short_duration;
+use crate::voice::Voice;
 
 pub use behalf::{Ended, interrupt};
 pub use children::{Attempt, INTERRUPTED_VERB};
@@ -43,7 +43,6 @@ pub use neighbours::VERB;
 use post::{Post, PostError};
 use recovery::Recovery;
 pub use settings::Settings;
-use voice::Voice;
 
 /// Why a keeper could not begin, or ended without having been asked to.
 #[derive(Debug, thiserror::Error)]
@@ -97,14 +96,14 @@ pub fn run(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
 async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
     let mut events =
         Events::take_over().map_err(|source| KeeperError::System { what: "signals cannot be handled", source })?;
-    let mut voice = Voice::on_stdout();
+    let voice = Voice::on_stdout();
     let me = ProcessIdentity::current();
     let post = match Post::take(&config.state_dir, me) {
         Ok(post) => Some(post),
         Err(PostError::Occupied { pid, file }) => return Err(KeeperError::Occupied { pid, file }),
         Err(PostError::Io(error)) => {
             // A pod without a keeper could not be attached to, to see what is wrong with it.
-            voice.say(&format!(
+            voice.say(format_args!(
                 "warning: {} cannot be written to ({error}): nothing can be launched in this pod; set STOPOVER_STATE_DIR to a directory that can",
                 config.state_dir.path().display()
             ));
@@ -127,7 +126,7 @@ async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
             }
         },
     };
-    voice.say(&format!(
+    voice.say(format_args!(
         "keeper {} of pod {}, pid {}: it reaps what is orphaned, and has {} to stop all workers when the pod ends",
         env!("CARGO_PKG_VERSION"),
         config.actor.place.pod,
@@ -135,22 +134,22 @@ async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
         short_duration(settings.grace)
     ));
     if let Some(listener) = &listener {
-        voice.say(&format!("answers at http://{}/livez and /readyz", listener.address()));
+        voice.say(format_args!("answers at http://{}/livez and /readyz", listener.address()));
     }
 
     let mut recovery = Recovery::new(config);
-    recovery.start(&mut voice);
+    recovery.start(&voice);
     let signal = loop {
         match events.next(recovery.due()).await {
             Event::Asked(signal) => break signal,
-            Event::Died(deaths) => recovery.hear(&deaths, &mut voice),
-            Event::Due => recovery.start(&mut voice),
+            Event::Died(deaths) => recovery.hear(&deaths, &voice),
+            Event::Due => recovery.start(&voice),
         }
     };
     if let Some(listener) = &listener {
         listener.health().stopping();
     }
-    shutdown::shut_down(config, settings.grace, signal, &mut events, &mut voice).await;
+    shutdown::shut_down(config, settings.grace, signal, &mut events, &voice).await;
     if let Some(post) = post {
         post.leave();
     }

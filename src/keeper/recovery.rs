@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::recovery;
+use crate::voice::Voice;
 
 use super::children;
 use super::events::Death;
-use super::voice::Voice;
 
 /// The first pause after it has failed; each is twice the one before.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Starts it.
-    pub fn start(&mut self, voice: &mut Voice) {
+    pub fn start(&mut self, voice: &Voice) {
         match children::start(self.config, &[recovery::VERB.to_owned()]) {
             Ok(pid) => self.state = State::Running { pid, since: Instant::now() },
             Err(error) => self.fail(&error.to_string(), voice),
@@ -59,7 +59,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Takes in who died.
-    pub fn hear(&mut self, deaths: &[Death], voice: &mut Voice) {
+    pub fn hear(&mut self, deaths: &[Death], voice: &Voice) {
         let State::Running { pid, since } = self.state else { return };
         let Some(death) = deaths.iter().find(|death| death.pid == pid) else { return };
         if death.is_clean() {
@@ -72,10 +72,11 @@ impl<'a> Recovery<'a> {
         self.fail(&format!("it ended with {}", death.describe()), voice);
     }
 
-    fn fail(&mut self, reason: &str, voice: &mut Voice) {
+    fn fail(&mut self, reason: &str, voice: &Voice) {
         if !std::mem::replace(&mut self.told, true) {
-            voice
-                .say(&format!("what earlier pods left in the ledger is not looked after: {reason}; it is tried again"));
+            voice.say(format_args!(
+                "what earlier pods left in the ledger is not looked after: {reason}; it is tried again"
+            ));
         }
         self.state = State::Waiting(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

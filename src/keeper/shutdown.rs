@@ -12,11 +12,11 @@ use crate::config::Config;
 use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
 use crate::time::short_duration;
+use crate::voice::Voice;
 
 use super::children::{self, INTERRUPTED_VERB};
 use super::events::{Event, Events};
 use super::neighbours::{Neighbourhood, Role};
-use super::voice::Voice;
 use guests::Guests;
 use ward::Ward;
 
@@ -59,11 +59,11 @@ impl Times {
 }
 
 /// Ends everything of this binary in the pod, within `grace`; `signal` is what asked for it.
-pub async fn shut_down(config: &Config, grace: Duration, signal: &str, events: &mut Events, voice: &mut Voice) {
+pub async fn shut_down(config: &Config, grace: Duration, signal: &str, events: &mut Events, voice: &Voice) {
     let times = Times::new(Instant::now(), grace);
     let left = times.kill - times.begun;
     if let Err(error) = Shutdown::new(ProcessIdentity::current(), left).announce(&config.state_dir) {
-        voice.say(&format!(
+        voice.say(format_args!(
             "warning: the shutdown cannot be announced in {} ({error}): workers take their usual grace",
             config.state_dir.path().display()
         ));
@@ -71,11 +71,11 @@ pub async fn shut_down(config: &Config, grace: Duration, signal: &str, events: &
     let mut ward = Ward::default();
     stop(&times, signal, events, voice, &mut ward).await;
     report(config, &times, events, voice, &ward).await;
-    voice.say(&ward.summary(times.begun.elapsed()));
+    voice.say(ward.summary(times.begun.elapsed()));
 }
 
 /// Looks until nobody is left, or the time is over.
-async fn stop(times: &Times, signal: &str, events: &mut Events, voice: &mut Voice, ward: &mut Ward) {
+async fn stop(times: &Times, signal: &str, events: &mut Events, voice: &Voice, ward: &mut Ward) {
     let neighbourhood = Neighbourhood::current();
     let mut guests = Guests::default();
     let mut looks = 0;
@@ -105,20 +105,21 @@ async fn stop(times: &Times, signal: &str, events: &mut Events, voice: &mut Voic
 }
 
 /// Takes in what happens until `due`; false when it has come.
-async fn hear(events: &mut Events, due: Instant, voice: &mut Voice, ward: &mut Ward, times: &Times) -> bool {
+async fn hear(events: &mut Events, due: Instant, voice: &Voice, ward: &mut Ward, times: &Times) -> bool {
     match events.next(Some(due)).await {
         Event::Due => return false,
         Event::Died(deaths) => ward.hear(&deaths),
         Event::Asked(signal) => {
             let left = times.kill.saturating_duration_since(Instant::now());
-            voice.say(&format!("{signal} again: the pod is being shut down already, {} left", short_duration(left)));
+            voice
+                .say(format_args!("{signal} again: the pod is being shut down already, {} left", short_duration(left)));
         }
     }
     true
 }
 
 /// Has a child report what dead workers could not, so that their runs read as interrupted at once and not as lost after a while.
-async fn report(config: &Config, times: &Times, events: &mut Events, voice: &mut Voice, ward: &Ward) {
+async fn report(config: &Config, times: &Times, events: &mut Events, voice: &Voice, ward: &Ward) {
     let silent = ward.silent();
     if silent.is_empty() {
         return;
@@ -130,7 +131,7 @@ async fn report(config: &Config, times: &Times, events: &mut Events, voice: &mut
     let child = match children::start(config, &arguments) {
         Ok(child) => child,
         Err(error) => {
-            voice.say(&format!("the end of {} runs cannot be reported: {error}", silent.len()));
+            voice.say(format_args!("the end of {} runs cannot be reported: {error}", silent.len()));
             return;
         }
     };

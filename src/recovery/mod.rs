@@ -12,7 +12,6 @@
 //! pods; here it is only decided whether it should.
 
 mod judge;
-mod voice;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -20,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, ResumePolicy};
 use crate::config::Config;
@@ -28,9 +28,9 @@ use crate::ledger::{
     self, Acted, Action, Histories, LedgerError, LedgerReader, LedgerWriter, Refusal, Run, RunId, Seen,
 };
 use crate::time::Timestamp;
+use crate::voice::Voice;
 
 use judge::{Lookout, Verdict};
-pub use voice::Voice;
 
 /// The hidden verb of this role.
 pub const VERB: &str = "recover";
@@ -44,17 +44,23 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How soon at last.
 const AGAIN_AT_LAST: Duration = Duration::from_secs(15);
 
-/// Looks after runs for as long as there is anything to look after. May be dropped at any time: whatever it does is one write, or a worker that
-/// is on its own.
+/// Looks after runs for as long as there is anything to look after, or until it is to leave: what is begun, a record and the worker that belongs
+/// to it, is finished, and nothing more is begun.
 ///
 /// # Errors
 /// When the ledger cannot be used; one that is merely away is waited for.
-pub async fn watch(config: &Config, catalog: &Catalog, voice: &Voice) -> Result<(), LedgerError> {
-    let mut calm = Calm::new(voice);
+pub async fn watch(
+    config: &Config,
+    catalog: &Catalog,
+    voice: &Voice,
+    leave: &CancellationToken,
+) -> Result<(), LedgerError> {
+    let mut calm = Calm::new(voice, leave);
     let (reader, seen) = loop {
-        match begin(config).await {
-            Ok(begun) => break begun,
-            Err(error) => calm.wait(error).await?,
+        match leave.run_until_cancelled(begin(config)).await {
+            None => return Ok(()),
+            Some(Ok(begun)) => break begun,
+            Some(Err(error)) => calm.wait(error).await?,
         }
     };
     calm.restored();
@@ -67,23 +73,24 @@ pub async fn watch(config: &Config, catalog: &Catalog, voice: &Voice) -> Result<
     let parent = rustix::process::getppid();
     let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new() };
     loop {
-        match watch.look(now).await {
+        match watch.look(now, leave).await {
             Ok(()) => calm.restored(),
             Err(error) => calm.wait(error).await?,
         }
         // Nobody is left to tell us that the pod is shut down.
-        if !watch.has_work() || rustix::process::getppid() != parent {
+        if leave.is_cancelled() || !watch.has_work() || rustix::process::getppid() != parent {
             return Ok(());
         }
-        sleep(LOOK_EVERY + chance(JITTER)).await;
-        match reader.changes(now).await {
-            Ok(changes) => {
+        let _ = leave.run_until_cancelled(sleep(LOOK_EVERY + chance(JITTER))).await;
+        match leave.run_until_cancelled(reader.changes(now)).await {
+            None => return Ok(()),
+            Some(Ok(changes)) => {
                 now = changes.now;
                 for run in changes.value {
                     watch.absorb(run);
                 }
             }
-            Err(error) => calm.wait(error).await?,
+            Some(Err(error)) => calm.wait(error).await?,
         }
     }
 }
@@ -121,9 +128,9 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Does what is to be done now.
-    async fn look(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+    async fn look(&mut self, now: Timestamp, leave: &CancellationToken) -> Result<(), LedgerError> {
         let runs: Vec<_> = self.histories.values().filter_map(|history| history.latest.clone()).collect();
-        for run in runs {
+        for run in runs.into_iter().take_while(|_| !leave.is_cancelled()) {
             match self.lookout.judge(&run, now) {
                 Verdict::LeaveAlone => {}
                 Verdict::Resume => self.resume(&run, now).await?,
@@ -219,12 +226,13 @@ impl Watch<'_> {
 /// Waits for a ledger that is away, longer each time, and says so once.
 struct Calm<'a> {
     voice: &'a Voice,
+    leave: &'a CancellationToken,
     pause: Duration,
 }
 
 impl<'a> Calm<'a> {
-    fn new(voice: &'a Voice) -> Self {
-        Self { voice, pause: Duration::ZERO }
+    fn new(voice: &'a Voice, leave: &'a CancellationToken) -> Self {
+        Self { voice, leave, pause: Duration::ZERO }
     }
 
     async fn wait(&mut self, error: LedgerError) -> Result<(), LedgerError> {
@@ -235,7 +243,7 @@ impl<'a> Calm<'a> {
             self.voice.say(format_args!("waiting for the ledger, to look after runs: {error}"));
         }
         self.pause = (self.pause * 2).clamp(AGAIN, AGAIN_AT_LAST);
-        sleep(self.pause + chance(self.pause)).await;
+        let _ = self.leave.run_until_cancelled(sleep(self.pause + chance(self.pause))).await;
         Ok(())
     }
 

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use crate::keeper::children::Attempt;
 use crate::keeper::events::Death;
 use crate::keeper::neighbours::Task;
-use crate::keeper::voice::Voice;
 use crate::process::{self, ProcessIdentity};
 use crate::time::short_duration;
+use crate::voice::Voice;
 
 use super::send;
 
@@ -49,30 +49,30 @@ impl Ward {
     }
 
     /// Asks those who were not to stop, for this signal and within this time, and says so.
-    pub fn ask(&mut self, signal: &str, left: Duration, voice: &mut Voice) {
+    pub fn ask(&mut self, signal: &str, left: Duration, voice: &Voice) {
         let is_first = !std::mem::replace(&mut self.announced, true);
         if is_first {
             self.announce(signal, left, voice);
         }
         for patient in self.workers.iter_mut().filter(|patient| patient.state == State::Met) {
             if !is_first {
-                voice.say(&format!("{} was being launched, and is asked to stop, too", patient.task.name()));
+                voice.say(format_args!("{} was being launched, and is asked to stop, too", patient.task.name()));
             }
             send(patient.process, Signal::TERM);
             patient.state = State::Asked;
         }
     }
 
-    fn announce(&self, signal: &str, left: Duration, voice: &mut Voice) {
+    fn announce(&self, signal: &str, left: Duration, voice: &Voice) {
         let work = match self.workers.len() {
             0 => "no worker is at work".to_owned(),
             count => format!("{} asked to stop within {}", is_or_are(count), short_duration(left)),
         };
-        voice.say(&format!("{signal}: this pod is being shut down and launches nothing any more; {work}"));
+        voice.say(format_args!("{signal}: this pod is being shut down and launches nothing any more; {work}"));
     }
 
     /// Notices who has ended.
-    pub fn look(&mut self, voice: &mut Voice) {
+    pub fn look(&mut self, voice: &Voice) {
         for patient in &mut self.workers {
             let killed = match patient.state {
                 State::Gone { .. } => continue,
@@ -89,15 +89,15 @@ impl Ward {
             }
             patient.state = State::Gone { killed };
             let how = if killed { "was killed" } else { "has stopped" };
-            voice.say(&format!("{} {how} after {}", patient.task.name(), tenths(patient.met.elapsed())));
+            voice.say(format_args!("{} {how} after {}", patient.task.name(), tenths(patient.met.elapsed())));
         }
     }
 
     /// Ends those who are left, with everything they have started: the worker first, which must not take this for its program's own end.
-    pub fn kill(&mut self, voice: &mut Voice) {
+    pub fn kill(&mut self, voice: &Voice) {
         for patient in &mut self.workers {
             if !matches!(patient.state, State::Gone { .. } | State::Killed) {
-                voice.say(&format!("{} did not stop in time", patient.task.name()));
+                voice.say(format_args!("{} did not stop in time", patient.task.name()));
                 patient.state = State::Killed;
             }
             if patient.state == State::Killed {
