@@ -5,23 +5,22 @@
 //! machine's), or somebody may have killed the guard. Here, where the processes can be seen, nothing is left to that: they are killed
 //! before the next attempt starts.
 
-use std::fs;
 use std::io;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::ledger::{Run, RunId, Standing};
+use crate::ledger::{Run, Standing};
 use crate::place::Place;
 use crate::process::{self, ProcessIdentity};
 use crate::time::Timestamp;
+use crate::worker::strays::Mark;
 
 /// Processes of a lost attempt that still live.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leftover {
-    run: RunId,
     worker: ProcessIdentity,
-    /// The whole session of a living worker is its own. Of a dead one, whose pid may be anybody's by now, only what names the run.
+    /// The whole session of a living worker is its own. Of a dead one, whose pid may be anybody's by now, only what carries its mark.
     is_worker_alive: bool,
 }
 
@@ -33,7 +32,7 @@ impl Leftover {
             return None;
         }
         let worker = worker.process;
-        let found = Self { run: run.id, worker, is_worker_alive: worker.is_alive() };
+        let found = Self { worker, is_worker_alive: worker.is_alive() };
         (!found.members().is_empty()).then_some(found)
     }
 
@@ -72,19 +71,13 @@ impl Leftover {
 
     /// The worker first: it must not report the death of its program as the program's own.
     fn members(self) -> Vec<i32> {
-        let Self { run, worker, is_worker_alive } = self;
-        let mut members = process::members_of_session(worker.pid);
-        if !is_worker_alive {
-            members.retain(|&pid| names(pid, run));
+        let Self { worker, is_worker_alive } = self;
+        let mut members = Mark::of(worker).carriers();
+        if is_worker_alive {
+            members.extend(process::members_of_session(worker.pid));
         }
-        members.sort_by_key(|&pid| pid != worker.pid);
+        members.sort_unstable_by_key(|&pid| (pid != worker.pid, pid));
+        members.dedup();
         members
     }
-}
-
-/// Whether a process was started for a run, as its environment tells.
-fn names(pid: i32, run: RunId) -> bool {
-    let wanted = format!("STOPOVER_RUN={run}");
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
 }

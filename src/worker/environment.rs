@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::ledger::Run;
 use crate::secret::Secret;
 
+use super::strays::Mark;
+
 /// What the worker's own environment holds and its program has no business with: first of all the ledger's password.
 const WITHHELD: [&str; 10] = [
     "STOPOVER_LEDGER",
@@ -54,6 +56,7 @@ pub fn of_program(config: &Config, run: &Run, secrets: &[(String, Secret)]) -> B
         .filter(|(name, _)| !is_param(name) && !WITHHELD.iter().any(|withheld| name == withheld))
         .collect();
     let mut set = |name: &str, value: &str| variables.insert(name.into(), value.into());
+    set(Mark::VARIABLE, Mark::of_this_worker().as_str());
     set("STOPOVER_RUN", &run.id.to_string());
     set("STOPOVER_MIGRATION", run.migration.as_str());
     set("STOPOVER_RERUN", if run.launch.rerun { "true" } else { "false" });

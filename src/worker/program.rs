@@ -50,9 +50,7 @@ impl Program {
         environment: &BTreeMap<OsString, OsString>,
     ) -> Result<(Self, Output), String> {
         let mark = Mark::of_this_worker();
-        let mut environment = environment.clone();
-        environment.insert(Mark::VARIABLE.into(), mark.as_str().into());
-        let mut child = process::start_group(command, directory, &environment, |command| {
+        let mut child = process::start_group(command, directory, environment, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped())
         })?;
         let output = child.stdout.take().zip(child.stderr.take()).expect("both are piped");

@@ -30,7 +30,9 @@ impl Mark {
         ProcessIdentity::of(parent).map(Self::of)
     }
 
-    fn of(worker: ProcessIdentity) -> Self {
+    /// Of a worker.
+    #[must_use]
+    pub fn of(worker: ProcessIdentity) -> Self {
         Self(format!("{}.{}", worker.pid, worker.start_ticks))
     }
 
