@@ -11,10 +11,10 @@ use stopover::engine::site::Site;
 use tokio_util::sync::CancellationToken;
 
 use super::{Said, fatal, here, site};
-use crate::support::eventually_async;
 use crate::support::mongo::Database;
 use crate::support::scene::Scene;
 use crate::support::server::Server;
+use crate::support::{eventually, eventually_async};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -233,7 +233,9 @@ async fn a_run_that_is_paused_leaves_a_build_to_the_server_and_one_that_is_cance
         standing(&driver, "large").await
     );
     scene.must(&["resume", NAME]);
-    scene.until(NAME, &["running"]);
+    let watching =
+        |run: &serde_json::Value| run["message"].as_str().is_some_and(|message| message.starts_with("index build: "));
+    eventually("it watches the build", PATIENCE, || Some(scene.run(NAME)).filter(watching));
     scene.must(&["cancel", NAME, "--wait"]);
     assert!(log().contains("the build of one, two, three, four on"), "{}", log());
     assert_eq!(standing(&driver, "large").await, (Vec::new(), vec!["_id_".to_owned()]));
