@@ -38,6 +38,8 @@ pub struct Config {
     pub ledger: LedgerAddress,
     /// The database that migrations work on (`MONGODB_URI`), if any.
     pub database: Option<Secret>,
+    /// The variables of [`Self::as_environment`] whose values were read from files, which may hold others by the time that they are needed.
+    pub from_files: Vec<&'static str>,
     /// `STOPOVER_ENVIRONMENT`: where this process believes to be.
     pub environment: Option<EnvironmentName>,
     /// Where runs are mirrored to.
@@ -223,6 +225,15 @@ impl Config {
             }
         }
         let ledger = ledger_address(flags.ledger.as_deref(), database.as_ref(), &state_dir)?;
+        let mut from_files = Vec::new();
+        if is_from_file("MONGODB_URI", "MONGODB_URI_FILE") {
+            from_files.push("MONGODB_URI");
+        }
+        let named = variable("STOPOVER_LEDGER").is_some() || variable("STOPOVER_LEDGER_FILE").is_some();
+        let is_the_database = !named && from_files.contains(&"MONGODB_URI");
+        if flags.ledger.is_none() && (is_the_database || is_from_file("STOPOVER_LEDGER", "STOPOVER_LEDGER_FILE")) {
+            from_files.push("STOPOVER_LEDGER");
+        }
 
         let environment = variable("STOPOVER_ENVIRONMENT")
             .map(EnvironmentName::new)
@@ -243,6 +254,7 @@ impl Config {
             state_dir,
             ledger,
             database,
+            from_files,
             environment,
             mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
             actor: Actor { operator, place: Arc::new(Place::current()) },
@@ -299,13 +311,18 @@ fn lease_terms(project: LeaseSettings) -> Result<LeaseTerms, ConfigError> {
         name: match error {
             LeaseTermsError::Length(_) => "STOPOVER_LEASE, or `lease` of stopover.yaml",
             LeaseTermsError::Renewal(_) => "STOPOVER_LEASE_RENEWAL, or `renewal` of stopover.yaml",
-            LeaseTermsError::Margin(_) => "STOPOVER_LEASE_MARGIN, or `margin` of stopover.yaml",
+            LeaseTermsError::Margin { .. } => "STOPOVER_LEASE_MARGIN, or `margin` of stopover.yaml",
             LeaseTermsError::Crowded { .. } => {
                 "STOPOVER_LEASE, STOPOVER_LEASE_RENEWAL and STOPOVER_LEASE_MARGIN, or `lease`, `renewal` and `margin` of stopover.yaml"
             }
         },
         reason: error.to_string(),
     })
+}
+
+/// Whether a secret comes from a file that is found from any working directory.
+fn is_from_file(name: &str, file_name: &str) -> bool {
+    variable(name).is_none() && variable(file_name).is_some_and(|path| Path::new(&path).is_absolute())
 }
 
 fn ledger_address(

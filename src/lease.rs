@@ -42,8 +42,13 @@ pub enum LeaseTermsError {
     #[error("a renewal every {} cannot be: make it at least {}", short_duration(*.0), short_duration(LeaseTerms::SHORTEST_RENEWAL))]
     Renewal(Duration),
     /// A program needs a moment to stop.
-    #[error("a margin of {} cannot be: make it at least {}", short_duration(*.0), short_duration(LeaseTerms::SHORTEST_MARGIN))]
-    Margin(Duration),
+    #[error("a margin of {} cannot be: make it at least {}", short_duration(*.margin), short_duration(*.shortest))]
+    Margin {
+        /// What was given.
+        margin: Duration,
+        /// The least for a lease of this length.
+        shortest: Duration,
+    },
     /// The first renewal that fails would stop the program.
     #[error(
         "a lease of {} with a margin of {} leaves no room for two renewals, {} apart: make the lease longer, or the margin or the renewal shorter",
@@ -72,6 +77,9 @@ impl LeaseTerms {
     pub const SHORTEST_RENEWAL: Duration = Duration::from_millis(100);
     /// The shortest margin.
     pub const SHORTEST_MARGIN: Duration = Duration::from_millis(500);
+    /// At least one part of so many of the length is margin: no two clocks run at quite the same pace, and the longer a lease, the more that
+    /// makes of it.
+    pub const LEAST_MARGIN: u32 = 20;
 
     /// The terms that these settings make. The margin is a third of the length unless it is set.
     ///
@@ -87,8 +95,9 @@ impl LeaseTerms {
         if renewal < Self::SHORTEST_RENEWAL {
             return Err(LeaseTermsError::Renewal(renewal));
         }
-        if margin < Self::SHORTEST_MARGIN {
-            return Err(LeaseTermsError::Margin(margin));
+        let shortest = Self::SHORTEST_MARGIN.max(whole_seconds(length / Self::LEAST_MARGIN));
+        if margin < shortest {
+            return Err(LeaseTermsError::Margin { margin, shortest });
         }
         if length.saturating_sub(margin) < renewal.saturating_mul(2) {
             return Err(LeaseTermsError::Crowded { length, renewal, margin });
@@ -151,6 +160,15 @@ impl LeaseSettings {
     }
 }
 
+/// Rounded up, as a length of time is told.
+fn whole_seconds(time: Duration) -> Duration {
+    if time < Duration::from_secs(1) {
+        time
+    } else {
+        Duration::from_secs((time + Duration::from_nanos(999_999_999)).as_secs())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -177,7 +195,7 @@ mod tests {
         let refused = |terms: Result<LeaseTerms, LeaseTermsError>| terms.unwrap_err().to_string();
         assert_eq!(refused(terms(Some(2_000), None, None)), "a lease of 2 s cannot be: make it 3 s to 1 d");
         assert_eq!(refused(terms(None, Some(10), None)), "a renewal every 10 ms cannot be: make it at least 100 ms");
-        assert_eq!(refused(terms(None, None, Some(0))), "a margin of 0 s cannot be: make it at least 500 ms");
+        assert_eq!(refused(terms(None, None, Some(0))), "a margin of 0 s cannot be: make it at least 2 s");
         let crowded = refused(terms(Some(10_000), None, Some(9_000)));
         assert!(
             crowded.starts_with("a lease of 10 s with a margin of 9 s leaves no room for two renewals"),

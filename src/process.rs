@@ -140,7 +140,9 @@ fn start_ticks(pid: i32) -> Option<i64> {
 }
 
 fn stat(pid: i32) -> Option<Stat> {
-    parse_stat(&fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
+    // A process chooses its name, which need not be text.
+    let text = fs::read(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    parse_stat(&String::from_utf8_lossy(&text))
 }
 
 /// What is read of `/proc/PID/stat`.

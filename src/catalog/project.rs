@@ -95,7 +95,7 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
             LeaseTermsError::Length(_) => &["lease"][..],
             LeaseTermsError::Renewal(_) => &["renewal"],
             // The default margin follows the lease, which may be what is too short.
-            LeaseTermsError::Margin(_) => &["margin", "lease"],
+            LeaseTermsError::Margin { .. } => &["margin", "lease"],
             LeaseTermsError::Crowded { .. } => &["margin", "renewal", "lease"],
         };
         let at = named.iter().find_map(|name| fields.get(name)).map_or(root.at, |node| node.at);

@@ -10,13 +10,14 @@ use super::Exit;
 /// Waits for the worker's end. What it had to do is told in the worker's own log.
 pub fn run() -> Result<Exit> {
     let mark = Mark::of_parent();
-    let watch = guard::watch()?;
-    if watch != Watch::Relieved
+    let watch = guard::watch();
+    // Even if something of the session cannot be killed.
+    if !matches!(watch, Ok(Watch::Relieved))
         && let Some(mark) = mark
     {
         mark.kill_all()?;
     }
-    match watch {
+    match watch? {
         Watch::Relieved => {}
         Watch::Died => eprintln!("the worker died; everything that it had started was killed"),
         Watch::Overdue => {

@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::keeper::{self, Attempt, Ended};
 use crate::ledger::{LedgerError, LedgerWriter};
+use crate::voice::Voice;
 
 use super::{Context, Exit};
 
@@ -27,6 +28,7 @@ pub struct Args {
 
 /// Reports each of them, as long as there is time; what is not reported will read as lost, which is as true.
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let voice = Voice::on_stdout();
     let reporting = async {
         let ledger = loop {
             match context.writer().await {
@@ -36,8 +38,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         };
         let mut exit = Exit::Fine;
         for &attempt in &args.attempts {
-            if let Err(error) = report(&*ledger, attempt).await {
-                eprintln!("stopover: the end of run {} cannot be reported: {error}", attempt.run.short());
+            if let Err(error) = report(&*ledger, attempt, &voice).await {
+                voice.say(format_args!("the end of run {} cannot be reported: {error}", attempt.run.short()));
                 exit = Exit::LedgerUnreachable;
             }
         }
@@ -48,7 +50,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")))
 }
 
-async fn report(ledger: &dyn LedgerWriter, attempt: Attempt) -> Result<(), LedgerError> {
+async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<(), LedgerError> {
     let ended = loop {
         match keeper::interrupt(ledger, attempt).await {
             Err(error) if error.is_transient() => sleep(AGAIN).await,
@@ -57,7 +59,7 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt) -> Result<(), Ledge
     };
     if let Ended::Now(run) = ended {
         let standing = run.standing(ledger.now().await?);
-        println!("stopover: {} (run {}) is recorded as {standing}", run.migration, run.id.short());
+        voice.say(format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short()));
     }
     Ok(())
 }

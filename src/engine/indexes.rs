@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use mongodb::error::Error;
+use tokio::time::{Instant, sleep};
 
 use crate::catalog::{CreateIndexes, DropIndexes, Hint, Target};
 
@@ -20,6 +21,12 @@ use watch::Watch;
 
 /// How often a build is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long ending a build may take: less than the grace of a program.
+const END_WITHIN: Duration = Duration::from_secs(8);
+/// How often, and so many times without finding a build, it is looked whether one was begun anew.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const QUIET_LOOKS: u32 = 3;
 
 /// How long removing an index may wait for its collection, in milliseconds: whatever comes after it waits with it.
 const DROP_WITHIN: i32 = 5_000;
@@ -78,6 +85,18 @@ pub fn leave(tools: &Tools<'_>, step: &CreateIndexes) {
 /// # Errors
 /// [`Fault::Fatal`] when the user may not do that, [`Fault::Passing`] when the server cannot be asked.
 pub async fn abort(tools: &Tools<'_>, step: &CreateIndexes) -> Result<(), Fault> {
+    let deadline = Instant::now() + END_WITHIN;
+    let mut quiet = 0;
+    // Whoever has waited at the server for a build that is ended, an earlier attempt among them, may begin it anew there.
+    while quiet < QUIET_LOOKS && Instant::now() < deadline {
+        quiet = if end_builds(tools, step).await? { 0 } else { quiet + 1 };
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Whether there was one.
+async fn end_builds(tools: &Tools<'_>, step: &CreateIndexes) -> Result<bool, Fault> {
     let wanted = names(step);
     let mut builds: Vec<(Bson, Vec<String>)> = Vec::new();
     for (index, build) in list(tools.site, &step.target).await? {
@@ -89,12 +108,13 @@ pub async fn abort(tools: &Tools<'_>, step: &CreateIndexes) -> Result<(), Fault>
     }
     let collection = tools.site.full_name(&step.target);
     // Only a whole build can be ended, and only one that has nothing in it that somebody else asked for.
-    for (_, names) in builds.into_iter().filter(|(_, names)| names.iter().all(|name| wanted.contains(&name.as_str()))) {
+    builds.retain(|(_, names)| names.iter().all(|name| wanted.contains(&name.as_str())));
+    for (_, names) in &builds {
         if remove(tools.site, &step.target, Bson::from(names.clone())).await? {
             tools.note(format!("the build of {} on {collection} is ended; nothing is left of it", names.join(", ")));
         }
     }
-    Ok(())
+    Ok(!builds.is_empty())
 }
 
 /// Removes the indexes of a step.

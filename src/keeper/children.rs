@@ -45,7 +45,9 @@ impl FromStr for Attempt {
 /// What the system says.
 pub fn start(config: &Config, arguments: &[String]) -> io::Result<i32> {
     let mut command = Command::new(own_binary());
-    command.args(arguments).envs(config.as_environment()).current_dir("/").stdin(Stdio::null());
+    // A keeper lives for weeks, and what is in a secret's file is replaced meanwhile: a child reads it for itself.
+    let variables = config.as_environment().into_iter().filter(|(name, _)| !config.from_files.contains(name));
+    command.args(arguments).envs(variables).current_dir("/").stdin(Stdio::null());
     if config.read_only {
         command.env("STOPOVER_READ_ONLY", "1");
     }

@@ -14,13 +14,17 @@ use super::neighbours::{Neighbourhood, Role, VERB};
 /// # Errors
 /// A sentence on what is wrong.
 pub fn live(state: &StateDir) -> Result<String, String> {
-    // Its file cannot be written where nothing can; the first process is found without it.
-    let first = || Neighbourhood::current().neighbour(1).filter(|first| first.role == Role::Keeper);
-    let keeper: Option<ProcessIdentity> = pod::keeper(state).or_else(|| first().map(|first| first.process));
+    // Its file cannot be written where nothing can, or is gone with the directory: it is found without it, too.
+    let seen = || {
+        let here = Neighbourhood::current();
+        let first = here.neighbour(1).into_iter();
+        first.chain(here.look()).find(|neighbour| neighbour.role == Role::Keeper).map(|keeper| keeper.process)
+    };
+    let keeper: Option<ProcessIdentity> = pod::keeper(state).or_else(seen);
     match keeper {
         Some(keeper) => Ok(format!("the keeper lives, pid {}", keeper.pid)),
         None => Err(format!(
-            "no keeper lives here: {} names none, and PID 1 is not `stopover {VERB}`",
+            "no keeper lives here: {} names none, and nobody here is `stopover {VERB}`",
             state.keeper_pid().display()
         )),
     }

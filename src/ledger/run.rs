@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use super::checkpoint::Checkpoint;
 use super::failure::Failure;
 use super::progress::Progress;
-use super::recovery::{Recovery, Resumed};
+use super::recovery::{Recovery, RecoveryOutcome, Resumed};
 use super::run_id::RunId;
 use super::tuning::{SpeedChange, Tuning};
 use super::wish::{Wish, WishKind};
@@ -382,10 +382,15 @@ impl Run {
         self.wish().is_some_and(|wish| wish.force.is_some())
     }
 
-    /// What a pod did about it by itself, if it did.
+    /// What a pod did about it by itself, if it did. An attempt that it has recorded, but whose worker never came to claim it, does not count:
+    /// the pod may have died in between.
     #[must_use]
     pub fn recovery_of(&self, pod: &str) -> Option<&Recovery> {
-        self.recoveries.iter().rfind(|recovery| recovery.pod == pod)
+        let is_unclaimed = |recovery: &Recovery| {
+            matches!(recovery.outcome, RecoveryOutcome::Resumed { attempt } if attempt == self.attempt)
+                && matches!(self.state, RunState::Queued { .. })
+        };
+        self.recoveries.iter().rfind(|recovery| recovery.pod == pod).filter(|latest| !is_unclaimed(latest))
     }
 
     /// Where it was last at work: the worker's pod, or the launching one's while there is no worker.

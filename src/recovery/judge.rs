@@ -34,12 +34,20 @@ impl Lookout<'_> {
     pub fn judge(self, run: &Run, now: Timestamp) -> Verdict {
         let standing = run.standing(now);
         if !matches!(standing, Standing::Interrupted | Standing::Lost)
+            || run.wish().is_some()
             || self.policy(run) == ResumePolicy::Manual
             || run.recovery_of(self.pod()).is_some()
             || self.is_ending(run)
             || self.is_alive_here(run)
         {
             return Verdict::LeaveAlone;
+        }
+        // That the manifest has a default for it does not say what the operator gave.
+        if let Some(param) = run.launch.params.iter().find(|param| param.secret) {
+            let (name, short) = (&param.name, run.id.short());
+            return Verdict::Decline(format!(
+                "its param `{name}` is secret and stored nowhere; `stopover resume {short} --param {name}=@FILE` continues it"
+            ));
         }
         match resumption(self.catalog, self.config, run, &ResumeRequest::default()) {
             Ok(_) => Verdict::Resume,

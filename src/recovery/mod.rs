@@ -172,6 +172,9 @@ impl Watch<'_> {
 
     /// Records why the run does not go on here, in a ledger that is this environment's.
     async fn decline(&mut self, run: &Run, reason: String) -> Result<(), LedgerError> {
+        if self.told.contains(&(run.id, run.attempt)) {
+            return Ok(());
+        }
         let config = self.lookout.config;
         let writer = self.writer().await?;
         match launch::check_environment(&*writer, config).await {

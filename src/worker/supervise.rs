@@ -165,6 +165,11 @@ pub async fn watch<W: Work>(
                 let left = short_duration(rounded(time));
                 pump.note(format!("{}; it has only {left} to stop", reason(why, true)));
             }
+            // It was to be resumed, and now it is not.
+            Some(stopping) if (stopping.why, why) == (Stop::Wish(WishKind::Pause), Stop::Wish(WishKind::Cancel)) => {
+                stopping.why = why;
+                work.ask_to_stop(why);
+            }
             Some(_) => {}
         }
     }

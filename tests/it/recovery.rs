@@ -247,6 +247,34 @@ fn a_worker_that_lives_here_is_left_to_an_operator_however_silent_it_is() {
 }
 
 #[test]
+fn a_cancel_that_a_dead_worker_could_not_fulfil_is_not_undone() {
+    let (_volume, ledger) = shared();
+    let scene = pod("pod-a", &ledger).variable("STOPOVER_LEASE", "3s");
+    scene.launch(&[STEADY]);
+    let run = until_at_work(&scene, "pod-a", 1);
+    let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();
+    let session = || stopover::process::members_of_session(worker).into_iter().filter_map(Pid::from_raw);
+    for pid in session() {
+        kill_process(pid, Signal::STOP).unwrap();
+    }
+    scene.must(&["cancel", STEADY]);
+    for pid in session() {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    scene.until(STEADY, &["lost"]);
+    // Another run that it continues is the proof that it has looked.
+    let scene = scene.script("20261102_other", "[ \"$STOPOVER_ATTEMPT\" -gt 1 ] || exit 75");
+    scene.launch(&["20261102_other"]);
+    scene.until("20261102_other", &["interrupted"]);
+    let recoverer = Recoverer::start(&scene);
+    recoverer.until_said("20261102_other run");
+    scene.until("20261102_other", &["succeeded"]);
+    assert_eq!((&scene.run(STEADY)["attempt"], &scene.run(STEADY)["state"]), (&1.into(), &"lost".into()));
+    scene.must(&["cancel", STEADY]);
+    assert_eq!(scene.run(STEADY)["state"], "cancelled");
+}
+
+#[test]
 fn an_image_with_another_content_declines_and_one_with_the_same_goes_on() {
     let (_volume, ledger) = shared();
     let (old, same) = (pod("pod-old", &ledger), pod("pod-same", &ledger));
@@ -289,7 +317,7 @@ fn an_image_without_the_migration_or_with_a_broken_file_declines() {
 #[test]
 fn a_run_with_a_secret_param_waits_for_an_operator() {
     let (_volume, ledger) = shared();
-    let manifest = "command: [sh, -c, 'exit 75']\nresume: auto\nparams: { token: { secret: true, required: true } }\n";
+    let manifest = "command: [sh, -c, 'exit 75']\nresume: auto\nparams: { token: { secret: true, default: other } }\n";
     let old = bare_pod("pod-old", &ledger).manifest("20261103_secret", manifest);
     old.launch(&["20261103_secret", "--param", "token=hush-hush"]);
     old.until("20261103_secret", &["interrupted"]);

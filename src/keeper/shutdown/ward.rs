@@ -11,6 +11,7 @@ use crate::keeper::neighbours::Task;
 use crate::process::{self, ProcessIdentity};
 use crate::time::short_duration;
 use crate::voice::Voice;
+use crate::worker::strays::Mark;
 
 use super::send;
 
@@ -84,7 +85,7 @@ impl Ward {
             }
             // Unless it ended in order, what it has started must be gone, too, before anybody says that its run has ended: the next pod
             // may resume it at once.
-            if !patient.is_clean && !process::members_of_session(patient.process.pid).is_empty() {
+            if !patient.is_clean && !belongings(patient.process).is_empty() {
                 continue;
             }
             patient.state = State::Gone { killed };
@@ -102,7 +103,7 @@ impl Ward {
             }
             if patient.state == State::Killed {
                 send(patient.process, Signal::KILL);
-                for pid in process::members_of_session(patient.process.pid).into_iter().filter_map(Pid::from_raw) {
+                for pid in belongings(patient.process).into_iter().filter_map(Pid::from_raw) {
                     let _ = kill_process(pid, Signal::KILL);
                 }
             }
@@ -161,6 +162,13 @@ fn workers(count: usize) -> String {
 
 fn is_or_are(count: usize) -> String {
     format!("{} {}", workers(count), if count == 1 { "is" } else { "are" })
+}
+
+/// What a worker has started and still lives: its session, and the daemons that have left it.
+fn belongings(worker: ProcessIdentity) -> Vec<i32> {
+    let mut pids = process::members_of_session(worker.pid);
+    pids.extend(Mark::of(worker).carriers());
+    pids
 }
 
 fn tenths(time: Duration) -> String {

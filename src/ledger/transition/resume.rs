@@ -90,7 +90,8 @@ impl Run {
         if standing.is_live() {
             return Err(self.live(now));
         }
-        if !matches!(standing, Standing::Interrupted | Standing::Lost) {
+        // What was asked of a lost worker is the operator's to decide again: it must not be forgotten.
+        if !matches!(standing, Standing::Interrupted | Standing::Lost) || self.wish().is_some() {
             return Err(Refusal::OperatorsOnly { run: self.id.short(), word: standing.word() });
         }
         match self.recovery_of(&pod.pod) {

@@ -52,6 +52,31 @@ fn a_program_that_ends_by_itself_while_it_is_asked_to_pause_has_succeeded() {
 }
 
 #[test]
+fn what_was_asked_of_a_worker_that_is_lost_is_not_forgotten_by_a_pod() {
+    for kind in [WishKind::Pause, WishKind::Cancel] {
+        let lost = running(at(0)).after(stop(kind, "ana"), at(1));
+        assert_eq!(lost.standing(at(60)), Standing::Lost);
+        for action in [recover("b"), decline("b")] {
+            assert!(matches!(lost.apply(action, at(60)), Err(Refusal::OperatorsOnly { .. })));
+        }
+    }
+}
+
+#[test]
+fn an_attempt_that_a_pod_began_and_no_worker_claimed_can_be_begun_there_again_but_not_for_ever() {
+    let interrupted = running(at(0)).after(finish(1, Outcome::Interrupted(Interruption::Shutdown)), at(1));
+    let mut run = interrupted;
+    for time in 1..=3 {
+        run = run.after(recover("b"), at(100 * time));
+        assert_eq!(run.standing(at(100 * time + 60)), Standing::Lost);
+    }
+    assert!(matches!(run.apply(recover("b"), at(400)), Err(Refusal::ResumedTooOften { times: 3, .. })));
+    let claimed = running(at(0)).after(finish(1, Outcome::Interrupted(Interruption::Shutdown)), at(1));
+    let claimed = claimed.after(recover("b"), at(2)).after(claim(2), at(3));
+    assert!(matches!(claimed.apply(recover("b"), at(60)), Err(Refusal::LookedAfter { .. })));
+}
+
+#[test]
 fn a_run_whose_worker_was_ended_before_it_could_claim_it_is_interrupted_and_cannot_be_claimed_any_more() {
     let ended = || Outcome::Interrupted(Interruption::Shutdown);
     let run = queued(at(0)).after(finish(1, ended()), at(1));
@@ -368,10 +393,9 @@ proptest! {
             // Without an operator a run goes on so often, once for each pod, and only after a stop that nobody asked for.
             let by_itself = next.recoveries.iter().filter(|recovery| recovery.has_resumed()).count();
             prop_assert!(by_itself <= Recovery::MOST_RESUMED);
-            let mut pods: Vec<_> = next.recoveries.iter().map(|recovery| &recovery.pod).collect();
-            pods.dedup();
-            prop_assert_eq!(pods.len(), next.recoveries.len());
             if next.recoveries.len() > run.recoveries.len() {
+                let pod = &next.recoveries.last().unwrap().pod;
+                prop_assert!(run.recovery_of(pod).is_none() && run.wish().is_none());
                 prop_assert!(matches!(run.standing(now), Standing::Interrupted | Standing::Lost));
             }
             // What a launch decided holds for ever.

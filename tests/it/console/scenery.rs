@@ -65,6 +65,7 @@ pub fn config() -> Config {
         environment: Some(EnvironmentName::new("production").unwrap()),
         mirror: MirrorTarget::Off,
         actor: actor("ana", "stopover-7d9f"),
+        from_files: Vec::new(),
         read_only: false,
         lease: stopover::lease::LeaseTerms::new(stopover::lease::LeaseSettings::default()).unwrap(),
         grace: Duration::from_secs(10),

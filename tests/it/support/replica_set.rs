@@ -3,12 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
 use mongodb::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use super::eventually_async;
 use super::mongo::mongod;
@@ -17,6 +18,9 @@ use super::mongo::mongod;
 const NODES: usize = 3;
 /// Starting a server and electing a primary may take this long on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a node that comes back may take to agree with the others, and how often that is tried.
+const ROLLBACK: Duration = Duration::from_secs(20);
+const PATIENTLY: usize = 9;
 
 /// A replica set on loopback, without passwords; killed when it is dropped.
 pub struct ReplicaSet {
@@ -34,7 +38,7 @@ impl ReplicaSet {
     /// Starts one and waits for its primary, and until all others follow it.
     pub async fn start() -> Self {
         let nodes: Vec<Node> = (0..NODES).map(|_| Node::start()).collect();
-        let set = Self { nodes };
+        let mut set = Self { nodes };
         let members: Vec<Document> =
             (0..).zip(&set.nodes).map(|(id, node)| doc! { "_id": id, "host": node.host() }).collect();
         let config = doc! {
@@ -78,21 +82,37 @@ impl ReplicaSet {
         (0..NODES).find(|node| *node != primary && self.nodes[*node].process.is_some()).expect("one is left")
     }
 
-    /// Waits until every node that runs is the primary or follows it.
-    pub async fn settle(&self) {
-        eventually_async("every node is the primary or a secondary", PATIENCE, async || {
-            let mut primaries = 0;
-            for node in self.nodes.iter().filter(|node| node.process.is_some()) {
-                let hello = node.hello().await?;
-                let is = |field| hello.get_bool(field).is_ok_and(|is| is);
-                if !is("isWritablePrimary") && !is("secondary") {
-                    return None;
+    /// Waits until every node that runs is the primary or follows it. The rollback of what a node alone had written may spin for ever in this
+    /// server; a node that does not get over it is started anew.
+    pub async fn settle(&mut self) {
+        for _ in 0..PATIENTLY {
+            let deadline = Instant::now() + ROLLBACK;
+            while Instant::now() < deadline {
+                if self.laggards().await.is_empty() {
+                    return;
                 }
-                primaries += u8::from(is("isWritablePrimary"));
+                sleep(Duration::from_millis(100)).await;
             }
-            (primaries == 1).then_some(())
-        })
-        .await;
+            for node in self.laggards().await {
+                self.restart(node);
+            }
+        }
+        panic!("the nodes {:?} do not become primary or secondary", self.laggards().await);
+    }
+
+    /// The nodes that run and are neither a primary nor follow one; all of them while there is no primary.
+    async fn laggards(&self) -> Vec<usize> {
+        let (mut laggards, mut all, mut primaries) = (Vec::new(), Vec::new(), 0);
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.process.is_some()) {
+            let hello = node.hello().await.unwrap_or_default();
+            let is = |field| hello.get_bool(field).is_ok_and(|is| is);
+            if !is("isWritablePrimary") && !is("secondary") {
+                laggards.push(index);
+            }
+            primaries += u8::from(is("isWritablePrimary"));
+            all.push(index);
+        }
+        if laggards.is_empty() && primaries != 1 { all } else { laggards }
     }
 
     /// Has the primary hand over to another node, as during maintenance, and returns once it is no longer primary.
