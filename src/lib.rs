@@ -9,13 +9,13 @@
 //!       |       |
 //!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
-//!         logs               what runs print: file, mirror, archive, reading
+//!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |
 //!        ledger              what was run: MongoDB or SQLite
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config lease place pod private process secret time voice
+//!   config lease place pod private process secret time
 //! ```
 
 #![forbid(unsafe_code)]
