@@ -20,10 +20,19 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes a collection whose indexes take the server a while.
 async fn fill(database: &Driver) {
+    fill_so_often(database, 1).await;
+}
+
+/// So many times as large.
+async fn fill_so_often(database: &Driver, times: i32) {
+    const DOCUMENTS: i32 = 300_000;
     let pipeline = [
         doc! { "$documents": [{}] },
-        doc! { "$set": { "n": { "$range": [0, 300_000] } } },
+        doc! { "$set": { "m": { "$range": [0, times] } } },
+        doc! { "$unwind": "$m" },
+        doc! { "$set": { "n": { "$range": [0, DOCUMENTS] } } },
         doc! { "$unwind": "$n" },
+        doc! { "$set": { "n": { "$add": ["$n", { "$multiply": ["$m", DOCUMENTS] }] } } },
         doc! { "$project": { "_id": "$n", "n": 1, "text": { "$concat": [
             { "$toString": { "$mod": [{ "$multiply": ["$n", 7919] }, 300_007] } }, "x".repeat(100),
         ] } } },
@@ -201,18 +210,28 @@ async fn a_user_who_may_not_see_the_build_builds_without_and_one_who_may_not_bui
     assert!(words.contains("lacks the privilege for createIndexes on payments.large"), "{words}");
 }
 
-#[tokio::test]
-async fn a_run_that_is_paused_leaves_a_build_to_the_server_and_one_that_is_cancelled_ends_it() {
+/// A run that builds indexes.
+struct Building {
+    scene: Scene,
+    driver: Driver,
+    id: String,
+    _database: Database,
+}
+
+impl Building {
     const NAME: &str = "20270106_orders";
-    let database = Database::new();
-    let driver = database.open().await;
-    fill(&driver).await;
-    let scene = Scene::new()
-        .variable("MONGODB_URI", database.uri())
-        .variable("STOPOVER_LEDGER", "sqlite:./ledger.db")
-        .manifest(
-            NAME,
-            "createIndexes:
+
+    /// Launches it on so many documents, and waits until it watches the build.
+    async fn of(times: i32) -> Self {
+        let database = Database::new();
+        let driver = database.open().await;
+        fill_so_often(&driver, times).await;
+        let scene = Scene::new()
+            .variable("MONGODB_URI", database.uri())
+            .variable("STOPOVER_LEDGER", "sqlite:./ledger.db")
+            .manifest(
+                Self::NAME,
+                "createIndexes:
   collection: large
   indexes:
     - { key: { text: 1, n: 1 }, name: one }
@@ -220,23 +239,35 @@ async fn a_run_that_is_paused_leaves_a_build_to_the_server_and_one_that_is_cance
     - { key: { n: -1, text: 1 }, name: three }
     - { key: { text: -1, n: -1 }, name: four }
 ",
-        );
-    let id = scene.launch(&[NAME]);
-    let log = || std::fs::read_to_string(scene.state().join(format!("runs/{id}.log"))).unwrap_or_default();
-    let building = async || standing(&driver, "large").await.0.len() == 1;
-    eventually_async("the build is there", PATIENCE, async || building().await.then_some(())).await;
-    scene.must(&["pause", NAME, "--wait"]);
-    assert!(log().contains("the server goes on building one, two, three, four on"), "{}", log());
-    assert!(
-        building().await,
-        "the build goes on, or was too fast for this test: {:?}",
-        standing(&driver, "large").await
-    );
-    scene.must(&["resume", NAME]);
-    let watching =
-        |run: &serde_json::Value| run["message"].as_str().is_some_and(|message| message.starts_with("index build: "));
-    eventually("it watches the build", PATIENCE, || Some(scene.run(NAME)).filter(watching));
-    scene.must(&["cancel", NAME, "--wait"]);
-    assert!(log().contains("the build of one, two, three, four on"), "{}", log());
-    assert_eq!(standing(&driver, "large").await, (Vec::new(), vec!["_id_".to_owned()]));
+            );
+        let id = scene.launch(&[Self::NAME]);
+        let watching = |run: &serde_json::Value| {
+            run["message"].as_str().is_some_and(|message| message.starts_with("index build: "))
+        };
+        eventually("it watches the build", PATIENCE, || Some(scene.run(Self::NAME)).filter(watching));
+        Self { scene, driver, id, _database: database }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.scene.state().join(format!("runs/{}.log", self.id))).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_leaves_a_build_to_the_server_and_is_resumed_to_its_end() {
+    let building = Building::of(2).await;
+    building.scene.must(&["pause", Building::NAME, "--wait"]);
+    let log = building.log();
+    assert!(log.contains("the server goes on building one, two, three, four on"), "{log}");
+    building.scene.must(&["resume", Building::NAME, "--wait"]);
+    assert_eq!(standing(&building.driver, "large").await.1, ["_id_", "one", "two", "three", "four"]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_ends_the_build_that_it_watches() {
+    let building = Building::of(3).await;
+    building.scene.must(&["cancel", Building::NAME, "--wait"]);
+    let log = building.log();
+    assert!(log.contains("the build of one, two, three, four on"), "{log}");
+    assert_eq!(standing(&building.driver, "large").await, (Vec::new(), vec!["_id_".to_owned()]));
 }
