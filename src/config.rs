@@ -213,7 +213,7 @@ impl Config {
         let state_dir = StateDir::chosen(flags.state_dir);
 
         let database = secret("MONGODB_URI", "MONGODB_URI_FILE")?;
-        if let Some(uri) = &database {
+        if let Some(Found { secret: uri, .. }) = &database {
             match LedgerAddress::parse(uri.expose()) {
                 Ok(LedgerAddress::Mongo(_)) => {}
                 _ => {
@@ -224,16 +224,10 @@ impl Config {
                 }
             }
         }
-        let ledger = ledger_address(flags.ledger.as_deref(), database.as_ref(), &state_dir)?;
-        let mut from_files = Vec::new();
-        if is_from_file("MONGODB_URI", "MONGODB_URI_FILE") {
-            from_files.push("MONGODB_URI");
-        }
-        let named = variable("STOPOVER_LEDGER").is_some() || variable("STOPOVER_LEDGER_FILE").is_some();
-        let is_the_database = !named && from_files.contains(&"MONGODB_URI");
-        if flags.ledger.is_none() && (is_the_database || is_from_file("STOPOVER_LEDGER", "STOPOVER_LEDGER_FILE")) {
-            from_files.push("STOPOVER_LEDGER");
-        }
+        let (ledger, is_ledger_in_file) = ledger_address(flags.ledger.as_deref(), database.as_ref(), &state_dir)?;
+        let is_database_in_file = database.as_ref().is_some_and(|found| found.is_in_file);
+        let in_files = [("MONGODB_URI", is_database_in_file), ("STOPOVER_LEDGER", is_ledger_in_file)];
+        let from_files = in_files.into_iter().filter_map(|(name, is_in_file)| is_in_file.then_some(name)).collect();
 
         let environment = variable("STOPOVER_ENVIRONMENT")
             .map(EnvironmentName::new)
@@ -253,7 +247,7 @@ impl Config {
             catalog,
             state_dir,
             ledger,
-            database,
+            database: database.map(|found| found.secret),
             from_files,
             environment,
             mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
@@ -320,16 +314,19 @@ fn lease_terms(project: LeaseSettings) -> Result<LeaseTerms, ConfigError> {
     })
 }
 
-/// Whether a secret comes from a file that is found from any working directory.
-fn is_from_file(name: &str, file_name: &str) -> bool {
-    variable(name).is_none() && variable(file_name).is_some_and(|path| Path::new(&path).is_absolute())
+/// A secret that was found.
+struct Found {
+    secret: Secret,
+    /// In a file that is there for every process, whatever its working directory.
+    is_in_file: bool,
 }
 
+/// The ledger's address, and whether it was found in a file.
 fn ledger_address(
     flag: Option<&str>,
-    database: Option<&Secret>,
+    database: Option<&Found>,
     state_dir: &StateDir,
-) -> Result<LedgerAddress, ConfigError> {
+) -> Result<(LedgerAddress, bool), ConfigError> {
     if let Some(text) = flag {
         if uri_password(text).is_some() {
             return Err(ConfigError::Invalid {
@@ -337,13 +334,17 @@ fn ledger_address(
                 reason: "a password on a command line can be read by every process here (`ps`); pass the address in STOPOVER_LEDGER, or in a file by STOPOVER_LEDGER_FILE".to_owned(),
             });
         }
-        return LedgerAddress::parse(text).map_err(|reason| ConfigError::Invalid { name: "--ledger", reason });
+        let address = LedgerAddress::parse(text);
+        return address
+            .map(|address| (address, false))
+            .map_err(|reason| ConfigError::Invalid { name: "--ledger", reason });
     }
     match (secret("STOPOVER_LEDGER", "STOPOVER_LEDGER_FILE")?, database) {
-        (Some(text), _) => LedgerAddress::parse(text.expose())
+        (Some(Found { secret, is_in_file }), _) => LedgerAddress::parse(secret.expose())
+            .map(|address| (address, is_in_file))
             .map_err(|reason| ConfigError::Invalid { name: "STOPOVER_LEDGER", reason }),
-        (None, Some(uri)) => Ok(LedgerAddress::Mongo(uri.clone())),
-        (None, None) => Ok(LedgerAddress::Sqlite(state_dir.embedded_ledger())),
+        (None, Some(Found { secret, is_in_file })) => Ok((LedgerAddress::Mongo(secret.clone()), *is_in_file)),
+        (None, None) => Ok((LedgerAddress::Sqlite(state_dir.embedded_ledger()), false)),
     }
 }
 
@@ -358,15 +359,15 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// A secret from a variable, or from the file that another variable names (a mounted file is not readable through `/proc/1/environ`).
-fn secret(name: &'static str, file_name: &'static str) -> Result<Option<Secret>, ConfigError> {
+fn secret(name: &'static str, file_name: &'static str) -> Result<Option<Found>, ConfigError> {
     if let Some(value) = variable(name) {
-        return Ok(Some(Secret::new(value)));
+        return Ok(Some(Found { secret: Secret::new(value), is_in_file: false }));
     }
     let Some(path) = variable(file_name).map(PathBuf::from) else {
         return Ok(None);
     };
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(Secret::new(text.trim()))),
+        Ok(text) => Ok(Some(Found { secret: Secret::new(text.trim()), is_in_file: path.is_absolute() })),
         Err(source) => Err(ConfigError::SecretFile { name: file_name, path, source }),
     }
 }
