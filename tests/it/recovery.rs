@@ -12,16 +12,7 @@ use crate::support::eventually;
 use crate::support::mongo::Database;
 use crate::support::scene::{PATIENCE, Scene};
 use crate::support::server::{SECRET, Server};
-
-const STEADY: &str = "20261101_steady";
-
-/// Works until it is asked to stop, which it does with a checkpoint; or until the file `go` is there.
-const PROGRAM: &str = r#"
-trap 'echo "::stopover {\"checkpoint\":{\"at\":7}}"; echo stopped; exit 75' TERM
-echo "attempt $STOPOVER_ATTEMPT from ${STOPOVER_CHECKPOINT:-the start}"
-until [ -e ../go ]; do sleep 0.05; done
-echo finished
-"#;
+use crate::support::steady::{PROGRAM, STEADY, go};
 
 /// A pod with an empty catalog of its own, whose migrations go on by themselves.
 fn bare_pod(name: &str, ledger: &str) -> Scene {
@@ -41,10 +32,6 @@ fn shared() -> (TempDir, String) {
     let directory = TempDir::new().unwrap();
     let ledger = format!("sqlite:{}", directory.path().join("ledger.db").display());
     (directory, ledger)
-}
-
-fn go(scene: &Scene) {
-    fs::write(scene.path().join("go"), "").unwrap();
 }
 
 /// The role of a pod that looks after runs; its output is the pod's.
@@ -127,6 +114,20 @@ fn interrupted_in(scene: &Scene, name: &str) -> Value {
     let run = until_at_work(scene, name, 1);
     interrupt(scene, &run);
     scene.run(STEADY)
+}
+
+/// Another migration, which asks once to be resumed: that it goes on is the proof that a pod has looked after its runs.
+const OTHER: &str = "20261102_other";
+const OTHER_PROGRAM: &str = "[ \"$STOPOVER_ATTEMPT\" -gt 1 ] || exit 75";
+
+/// Has a pod with the other migration look after its runs.
+fn looks_over(scene: &Scene) -> Recoverer<'_> {
+    scene.launch(&[OTHER]);
+    scene.until(OTHER, &["interrupted"]);
+    let recoverer = Recoverer::start(scene);
+    recoverer.until_said(&format!("{OTHER} run"));
+    scene.until(OTHER, &["succeeded"]);
+    recoverer
 }
 
 fn events<'r>(run: &'r Value, kind: &str) -> Vec<&'r Value> {
@@ -221,7 +222,7 @@ fn a_run_that_an_earlier_container_of_the_pod_lost_goes_on() {
 fn a_worker_that_lives_here_is_left_to_an_operator_however_silent_it_is() {
     // Not a file: a process that is stopped as it writes holds the lock.
     let database = Database::new();
-    let scene = pod("pod-a", &database.uri()).variable("STOPOVER_LEASE", "3s");
+    let scene = pod("pod-a", &database.uri()).variable("STOPOVER_LEASE", "3s").script(OTHER, OTHER_PROGRAM);
     scene.must(&["init", "--environment", "staging"]);
     scene.launch(&[STEADY]);
     let run = until_at_work(&scene, "pod-a", 1);
@@ -233,13 +234,7 @@ fn a_worker_that_lives_here_is_left_to_an_operator_however_silent_it_is() {
         }
     }
     scene.until(STEADY, &["lost"]);
-    // Another run that it continues is the proof that it has looked.
-    let scene = scene.script("20261102_other", "[ \"$STOPOVER_ATTEMPT\" -gt 1 ] || exit 75");
-    scene.launch(&["20261102_other"]);
-    scene.until("20261102_other", &["interrupted"]);
-    let recoverer = Recoverer::start(&scene);
-    recoverer.until_said("20261102_other run");
-    scene.until("20261102_other", &["succeeded"]);
+    let _recoverer = looks_over(&scene);
     assert_eq!(scene.run(STEADY)["attempt"], 1);
     assert!(ProcessIdentity::of(worker).is_some());
     scene.must(&["cancel", STEADY]);
@@ -249,7 +244,7 @@ fn a_worker_that_lives_here_is_left_to_an_operator_however_silent_it_is() {
 #[test]
 fn a_cancel_that_a_dead_worker_could_not_fulfil_is_not_undone() {
     let (_volume, ledger) = shared();
-    let scene = pod("pod-a", &ledger).variable("STOPOVER_LEASE", "3s");
+    let scene = pod("pod-a", &ledger).variable("STOPOVER_LEASE", "3s").script(OTHER, OTHER_PROGRAM);
     scene.launch(&[STEADY]);
     let run = until_at_work(&scene, "pod-a", 1);
     let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();
@@ -262,13 +257,7 @@ fn a_cancel_that_a_dead_worker_could_not_fulfil_is_not_undone() {
         kill_process(pid, Signal::KILL).unwrap();
     }
     scene.until(STEADY, &["lost"]);
-    // Another run that it continues is the proof that it has looked.
-    let scene = scene.script("20261102_other", "[ \"$STOPOVER_ATTEMPT\" -gt 1 ] || exit 75");
-    scene.launch(&["20261102_other"]);
-    scene.until("20261102_other", &["interrupted"]);
-    let recoverer = Recoverer::start(&scene);
-    recoverer.until_said("20261102_other run");
-    scene.until("20261102_other", &["succeeded"]);
+    let _recoverer = looks_over(&scene);
     assert_eq!((&scene.run(STEADY)["attempt"], &scene.run(STEADY)["state"]), (&1.into(), &"lost".into()));
     scene.must(&["cancel", STEADY]);
     assert_eq!(scene.run(STEADY)["state"], "cancelled");

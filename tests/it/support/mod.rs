@@ -8,6 +8,7 @@ pub mod pty;
 pub mod replica_set;
 pub mod scene;
 pub mod server;
+pub mod steady;
 
 use std::time::{Duration, Instant};
 
