@@ -99,6 +99,19 @@ pub fn members_of_session(session: i32) -> Vec<i32> {
     processes_where(|stat| stat.session == session)
 }
 
+/// Whether this process leads the session it is in.
+///
+/// By `/proc`, where a session whose leader is outside this process namespace, as that of a command which `nsenter` or a runtime brought in,
+/// has the number 0. `getsid` returns the same 0, which is no pid: `rustix` takes it for one.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn leads_its_session() -> io::Result<bool> {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let stat = stat(own).ok_or_else(|| io::Error::other(format!("/proc/{own}/stat cannot be read: mount /proc")))?;
+    Ok(stat.session == own)
+}
+
 /// Kills what `find` finds until it finds nothing: what is forked meanwhile is found in the next round.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ impl Guard {
     /// # Errors
     /// When the system refuses; a worker without a guard must not start anything.
     pub fn post() -> io::Result<Self> {
-        if getsid(None)? != getpid() {
+        if !process::leads_its_session()? {
             setsid().map_err(|_| {
                 io::Error::other(
                     "a worker cannot be started from a shell's job control; use `stopover run` or `stopover resume`",

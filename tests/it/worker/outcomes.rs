@@ -5,6 +5,7 @@ use stopover::place::{Actor, Place};
 
 use super::{WAIT_FOR_GO, go, lines, log_text, until_dead, until_printed, worker_of};
 use crate::support::eventually;
+use crate::support::pod::Pod;
 use crate::support::scene::{PATIENCE, Scene};
 
 #[test]
@@ -133,6 +134,20 @@ fn a_program_that_takes_longer_than_its_timeout_is_stopped_and_has_failed() {
     scene.launch(&["slow"]);
     let run = scene.until("slow", &["failed"]);
     assert!(run["error"]["message"].as_str().unwrap().starts_with("timed out"), "{run}");
+}
+
+#[tokio::test]
+async fn a_worker_starts_in_a_session_whose_leader_is_outside_of_the_pod() {
+    let scene = Scene::new().script("moving", "echo of $STOPOVER_ATTEMPT; test $STOPOVER_ATTEMPT = 2 || exit 75");
+    let pod = Pod::new(&scene, &[]).ready();
+    let id = pod.launch(&["moving"]);
+    let run = scene.until("moving", &["interrupted"]);
+    let ledger = open_writer(&LedgerAddress::Sqlite(scene.state().join("ledger.db"))).await.unwrap();
+    let by = Actor { operator: "ada".to_owned(), place: Place::current().into() };
+    ledger.act(id.parse().unwrap(), Action::resume(by, PATIENCE)).await.unwrap();
+    let ended = pod.stopover(&["worker", &id, "--attempt", "2"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(lines(&scene, &run, "stdout"), ["of 1", "of 2"]);
 }
 
 #[tokio::test]
