@@ -20,4 +20,5 @@ mod samples;
 mod scaffold;
 mod support;
 mod transforms;
+mod version;
 mod worker;
