@@ -9,7 +9,8 @@
 //   OPERATOR_ROLE, VIEWER_ROLE   other names than stopover_operator and stopover_viewer, where several ledgers share a server
 //
 // A password goes nowhere but to the server: it is typed, here and at mongosh's own prompt for the administrator's. Users that log in without
-// one (x.509, a cloud's identities) you make yourself, and name here to give them the role.
+// one (x.509, a cloud's identities) you make yourself, and name here to give them the role. Where roles are made by a hosting service (Atlas),
+// enter there what is listed here.
 
 const ledger = process.env.LEDGER;
 if (!ledger) throw new Error("set LEDGER to the name of the ledger's database");

@@ -259,8 +259,8 @@ fn grants(documents: &[Value], role: &str) -> Vec<String> {
     let mut grants = Vec::new();
     for rule in role["rules"].as_array().unwrap() {
         for resource in words(&rule["resources"]) {
-            let named = words(&rule["resourceNames"]).iter().map(|name| format!(" {name}")).collect::<String>();
-            grants.extend(words(&rule["verbs"]).iter().map(|verb| format!("{verb} {resource}{named}")));
+            let named = [vec![resource], words(&rule["resourceNames"])].concat().join(" ");
+            grants.extend(words(&rule["verbs"]).iter().map(|verb| format!("{verb} {named}")));
         }
     }
     grants.sort();

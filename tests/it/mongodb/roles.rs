@@ -47,7 +47,7 @@ impl Site {
     async fn new() -> Self {
         let site = Self { server: Server::start_replica_set().await };
         let users = [("OPERATOR", "stopover"), ("VIEWER", "onlooker")];
-        let scene = site.shell(&users);
+        let scene = Site::shell(&users);
         let mut shell = Terminal::of_program(&scene, TOOL, &site.words(), 160, 40);
         for (role, user) in [("stopover_operator", "stopover"), ("stopover_viewer", "onlooker")] {
             shell.shows(&format!("role {role} is as it should be"));
@@ -61,7 +61,7 @@ impl Site {
     }
 
     /// The environment of the administrator's shell.
-    fn shell(&self, variables: &[(&str, &str)]) -> Scene {
+    fn shell(variables: &[(&str, &str)]) -> Scene {
         let cache = std::env::var("XDG_CACHE_HOME")
             .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").expect("HOME is set")));
         let common = [("XDG_CACHE_HOME", cache.as_str()), ("LEDGER", "ledger"), ("DATABASES", "payments, orders")];
@@ -223,7 +223,7 @@ async fn running_it_again_mends_the_roles_and_leaves_users_and_their_passwords()
     admin.run_command(doc! { "revokeRolesFromUser": "stopover", "roles": ["stopover_operator"] }).await.unwrap();
 
     let users = [("OPERATOR", "stopover"), ("VIEWER", "onlooker")];
-    let scene = site.shell(&users);
+    let scene = Site::shell(&users);
     let again = || {
         let output = std::process::Command::new(TOOL).args(site.words()).env_clear().envs(scene.environment()).output();
         crate::support::scene::Ended::of(&output.unwrap())
@@ -248,7 +248,7 @@ async fn running_it_again_mends_the_roles_and_leaves_users_and_their_passwords()
 async fn without_the_name_of_the_ledger_nothing_is_made() {
     let site = Server::start().await;
     let site = Site { server: site };
-    let scene = site.shell(&[("LEDGER", "")]);
+    let scene = Site::shell(&[("LEDGER", "")]);
     let output = std::process::Command::new(TOOL).args(site.words()).env_clear().envs(scene.environment()).output();
     let ended = crate::support::scene::Ended::of(&output.unwrap());
     assert_ne!(ended.status, 0);
