@@ -39,6 +39,7 @@ use crate::config::{Config, Flags, StateDir};
 use crate::keeper;
 use crate::launch;
 use crate::ledger::WishKind;
+use crate::place::{REVISION, VERSION};
 
 pub use context::Context;
 pub use exit::{Exit, UserError};
@@ -47,7 +48,7 @@ pub use exit::{Exit, UserError};
 ///
 /// Without a command, opens the console. Runs outlive the console, the connection and the terminal.
 #[derive(Parser)]
-#[command(name = "stopover", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "stopover", version = build(), propagate_version = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -55,6 +56,11 @@ struct Cli {
     console: console::Args,
     #[command(subcommand)]
     verb: Option<Verb>,
+}
+
+/// What `--version` says after the name: `0.1.0 (3f2a9c1d0b5e)`.
+fn build() -> String {
+    format!("{VERSION} ({})", REVISION.unwrap_or("unknown revision"))
 }
 
 #[derive(clap::Args)]

@@ -6,6 +6,7 @@ mod launch;
 mod pods;
 mod remaining;
 mod rights;
+mod roles;
 
 use crate::support::scene::Scene;
 use crate::support::steady::{PROGRAM, STEADY, go};
