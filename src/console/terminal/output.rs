@@ -178,12 +178,21 @@ impl Screen {
         if changes.is_empty() && !self.stale {
             return Ok(Vec::new());
         }
-        backend.draw(changes.into_iter())?;
+        // Each run of cells begins with its place: what stands behind a doubtful one is put where it belongs.
+        for run in changes.chunk_by(|(_, _, before), _| !is_doubtful(before.symbol())) {
+            backend.draw(run.iter().copied())?;
+        }
         bytes.extend_from_slice(END_SYNCHRONISED);
         std::mem::swap(&mut self.shown, &mut self.next);
         self.stale = false;
         Ok(bytes)
     }
+}
+
+/// Whether terminals disagree about how many columns a symbol takes: emoji, and whatever is combined of several characters.
+fn is_doubtful(symbol: &str) -> bool {
+    let mut chars = symbol.chars();
+    chars.next().is_some_and(|c| c >= '\u{1f000}') || chars.next().is_some()
 }
 
 #[cfg(test)]
@@ -201,5 +210,16 @@ mod tests {
         assert!(draw("12s").is_empty());
         let next = String::from_utf8(draw("13s")).unwrap();
         assert!(next.contains('3') && !next.contains("12"), "{next:?}");
+    }
+
+    #[test]
+    fn what_follows_a_character_of_doubtful_width_is_put_in_its_place() {
+        for symbol in ["🏦", "👩‍💻", "🇧🇷", "✈️"] {
+            let mut screen = Screen::new((20, 1));
+            let text = format!("ab{symbol}cd");
+            let bytes = screen.frame((20, 1), |buffer| buffer.set_string(0, 0, &text, Style::new())).unwrap();
+            let frame = String::from_utf8(bytes).unwrap();
+            assert!(frame.contains(&format!("ab{symbol}")) && frame.contains("\x1b[1;5Hcd"), "{frame:?}");
+        }
     }
 }

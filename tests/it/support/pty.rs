@@ -43,6 +43,8 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<Mutex<vt100::Parser>>,
     received: Arc<AtomicU64>,
+    asked: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
     /// Tells the thread that reads the process's end to let go of the terminal at its next byte.
     let_go: Arc<AtomicBool>,
     reader: Option<std::thread::JoinHandle<()>>,
@@ -90,6 +92,7 @@ impl Terminal {
         let mut output = pair.master.try_clone_reader().unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows.max(24)), cells(columns.max(80)), 0)));
         let received = Arc::new(AtomicU64::new(0));
+        let (asked, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let let_go = Arc::new(AtomicBool::new(false));
         let link = Link::new(manner.quality);
         let keyboard: Keyboard = Arc::new(Mutex::new(Some(pair.master.take_writer().unwrap())));
@@ -104,9 +107,10 @@ impl Terminal {
                 }
             })
         };
-        let answers = manner.answers.then(|| answering(Arc::clone(&keyboard)));
+        let answers = manner.answers.then(|| answering(Arc::clone(&keyboard), Arc::clone(&answered)));
         {
             let (link, screen, received) = (Arc::clone(&link), Arc::clone(&screen), Arc::clone(&received));
+            let asked = Arc::clone(&asked);
             std::thread::spawn(move || {
                 let mut tail = Vec::new();
                 while let Some(bytes) = link.carry() {
@@ -116,6 +120,7 @@ impl Terminal {
                     tail.extend_from_slice(&bytes);
                     let questions = tail.windows(QUERY.len()).filter(|bytes| *bytes == QUERY).count();
                     tail.drain(..tail.len().saturating_sub(QUERY.len() - 1));
+                    asked.fetch_add(questions as u64, Ordering::SeqCst);
                     if let Some(answers) = &answers {
                         (0..questions).for_each(|_| answers.send(Instant::now() + link.delay()).unwrap());
                     }
@@ -129,6 +134,8 @@ impl Terminal {
             child,
             screen,
             received,
+            asked,
+            answered,
             let_go,
             reader: Some(reader),
         }
@@ -171,6 +178,17 @@ impl Terminal {
         self.received.load(Ordering::SeqCst)
     }
 
+    /// Status queries that have come, and that were answered.
+    pub fn questions(&self) -> (u64, u64) {
+        (self.asked.load(Ordering::SeqCst), self.answered.load(Ordering::SeqCst))
+    }
+
+    /// What is in a cell of the screen.
+    pub fn cell(&self, row: u16, column: u16) -> String {
+        let screen = self.screen.lock().unwrap();
+        screen.screen().cell(row, column).map_or_else(String::new, |cell| cell.contents().to_owned())
+    }
+
     /// Whether the alternate screen is shown, and whether the cursor is hidden.
     pub fn modes(&self) -> (bool, bool) {
         let screen = self.screen.lock().unwrap();
@@ -183,8 +201,10 @@ impl Terminal {
     }
 
     /// Gives the terminal another size.
-    pub fn resize(&mut self, columns: u16, rows: u16) {
-        self.screen.lock().unwrap().screen_mut().set_size(cells(rows), cells(columns));
+    pub fn resize(&self, columns: u16, rows: u16) {
+        // What is drawn while a size is unknown needs a place, too.
+        let (shown_rows, shown_columns) = if rows == 0 { (24, 80) } else { (rows, columns) };
+        self.screen.lock().unwrap().screen_mut().set_size(cells(shown_rows), cells(shown_columns));
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         self.master.as_ref().unwrap().resize(size).unwrap();
     }
@@ -238,7 +258,7 @@ impl Terminal {
 }
 
 /// The thread that types answers when they are due.
-fn answering(keyboard: Keyboard) -> mpsc::Sender<Instant> {
+fn answering(keyboard: Keyboard, answered: Arc<AtomicU64>) -> mpsc::Sender<Instant> {
     let (answers, due) = mpsc::channel::<Instant>();
     std::thread::spawn(move || {
         for due in due {
@@ -247,6 +267,7 @@ fn answering(keyboard: Keyboard) -> mpsc::Sender<Instant> {
                 // The process may have ended.
                 let _ = keyboard.write_all(ANSWER);
             }
+            answered.fetch_add(1, Ordering::SeqCst);
         }
     });
     answers
