@@ -59,6 +59,23 @@ impl Place {
             None => self.version.clone(),
         }
     }
+
+    /// How to call this binary here: from outside where this is a pod, with a terminal if it is for a console.
+    #[must_use]
+    pub fn invocation(&self, with_terminal: bool) -> String {
+        if !in_kubernetes() {
+            return "stopover".to_owned();
+        }
+        let terminal = if with_terminal { "-it " } else { "" };
+        let namespace = self.namespace.as_ref().map(|name| format!("-n {name} ")).unwrap_or_default();
+        format!("kubectl exec {terminal}{namespace}{} -- stopover", self.pod)
+    }
+}
+
+/// Whether this process is in a pod.
+#[must_use]
+pub fn in_kubernetes() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// A person (or script), as claimed by `--operator` or `STOPOVER_OPERATOR`, and the place they acted from.

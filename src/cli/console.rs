@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use color_eyre::Result;
 
 use crate::config::Config;
-use crate::console::{self, Appearance, ColourDepth};
+use crate::console::{self, Appearance, ColourDepth, Ending};
 
 use super::{Exit, attach};
 
@@ -27,8 +27,11 @@ pub fn run(config: Config, args: &Args) -> Result<Exit> {
     }
     let look = Appearance { colour: args.color.unwrap_or_else(ColourDepth::from_environment), ascii: args.ascii };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(console::run(config, look))?;
+    let ending = runtime.block_on(console::run(config, look, Exit::StandsStill as i32))?;
     // A blocking read of a log or of the catalog must not keep the operator waiting.
     runtime.shutdown_background();
-    Ok(Exit::Fine)
+    Ok(match ending {
+        Ending::Silent(_) => Exit::StandsStill,
+        Ending::Left | Ending::Asked | Ending::Gone => Exit::Fine,
+    })
 }

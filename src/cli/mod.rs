@@ -17,6 +17,7 @@ mod lint;
 mod list;
 mod logs;
 mod new;
+mod onlooker;
 mod paint;
 mod quarantine;
 mod recover;
@@ -173,6 +174,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let context = Context { config };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        onlooker::watch()?;
         match verb {
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,

@@ -33,5 +33,5 @@ mod theme;
 pub mod ui;
 pub mod update;
 
-pub use runtime::run;
+pub use runtime::{Ending, run};
 pub use theme::{Appearance, ColourDepth};
