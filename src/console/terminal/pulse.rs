@@ -135,9 +135,10 @@ impl Pulse {
         self.heard(now);
         self.asked_in_vain = 0;
         let answered = self.questions.pop_front();
-        let took = answered.and_then(|question| question.taken).map_or(Duration::ZERO, |taken| now.saturating_sub(taken));
+        let took =
+            answered.and_then(|question| question.taken).map_or(Duration::ZERO, |taken| now.saturating_sub(taken));
         let remembered = self.slowest.unwrap_or_default();
-        self.slowest = Some(took.max(remembered - remembered / FORGOTTEN));
+        self.slowest = Some(took.max(remembered.saturating_sub(remembered / FORGOTTEN)));
         if let Some(question) = answered {
             self.shown = self.shown.max(question.position);
         }
@@ -199,7 +200,8 @@ impl Pulse {
         for question in self.questions.iter_mut().filter(|question| question.position <= written) {
             question.taken.get_or_insert(now);
         }
-        let keys_alone = self.oldest().is_some_and(|taken| now.saturating_sub(taken) >= FELL_MUTE.max(self.patience() * 2));
+        let keys_alone =
+            self.oldest().is_some_and(|taken| now.saturating_sub(taken) >= FELL_MUTE.max(self.patience() * 2));
         if self.slowest.is_some() && keys_alone && now.saturating_sub(self.last_sign) < self.patience() {
             self.slowest = None;
             self.questions.clear();
@@ -228,9 +230,10 @@ impl Pulse {
         // Whether it can answer is waited for once.
         let may_answer = self.slowest.is_some() || self.asked_in_vain == 1;
         // Not for ever: perhaps an answer was lost on the way.
-        let lately = self.questions.front().is_some_and(|oldest| {
-            oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience())
-        });
+        let lately = self
+            .questions
+            .front()
+            .is_some_and(|oldest| oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience()));
         may_answer && lately && self.traffic.sent - self.shown > WINDOW
     }
 
