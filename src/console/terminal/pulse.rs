@@ -5,7 +5,7 @@
 //! taken at once and shown seconds later.
 //!
 //! **Questions.** A terminal that has answered before is asked after every second without a sign of it, and in the midst of
-//! its output, after every [`ASK_EVERY`] bytes. Nothing waits for an answer. Answers come in the order of the questions, so each tells how
+//! its output, after every `ASK_EVERY` bytes. Nothing waits for an answer. Answers come in the order of the questions, so each tells how
 //! much the terminal has shown. An idle console costs four bytes a second in each direction. That also keeps load balancers
 //! from closing a session for being idle.
 //!
@@ -15,7 +15,7 @@
 //! shorter one would leave for every hiccup of a connection, a longer one leaves processes behind. A link that has shown itself slow is given
 //! four times its slowest recent answer. Since questions are spread through large frames, a slow link shows life for every few KB of them.
 //!
-//! **Holding.** No frame is drawn while more than [`WINDOW`] bytes are unanswered. So what a slow link has before it is one frame and a bit,
+//! **Holding.** No frame is drawn while more than `WINDOW` bytes are unanswered. So what a slow link has before it is one frame and a bit,
 //! and what comes next is drawn from the latest state.
 //!
 //! A terminal that has never answered perhaps cannot: it is asked ever more rarely, held back by nothing but its own writes, and left after
