@@ -40,6 +40,8 @@ LABEL org.opencontainers.image.title="Stopover" \
       org.opencontainers.image.revision="${STOPOVER_REVISION}"
 COPY --from=build /image/usr /usr
 COPY --from=build /image/sample /sample
+# Its parents first: `--chown` would make the user own those that are missing, too.
+COPY --from=build /image/var /var
 COPY --from=build --chown=65532:65532 /image/var/lib/stopover /var/lib/stopover
 ENV STOPOVER_SAMPLE_DIR=/var/lib/stopover/sample
 WORKDIR /sample
