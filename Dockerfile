@@ -25,10 +25,11 @@ RUN find src build.rs -exec touch {} + \
     && cargo rustc --release --locked --bin stopover -- -C target-feature=+crt-static \
     && install -D -m 0755 target/release/stopover /image/usr/local/bin/stopover \
     && /image/usr/local/bin/stopover --version
-# The catalog is to be read, not changed, by whoever runs it.
+# The catalog is to be read, not changed, by whoever runs it. The state is for any user, as that of a pod with a uid of its own: what it holds, Stopover
+# keeps to itself.
 COPY k8s/sample /image/sample
 COPY migrations/*.sh /image/sample/migrations/
-RUN chmod -R a+rX,go-w /image && install -d -m 0755 /image/var/lib && install -d -m 0700 /state/stopover
+RUN chmod -R a+rX,go-w /image && install -d -m 0755 /image/var/lib && install -d -m 1777 /state/stopover
 
 FROM ${RUNTIME_IMAGE}
 ARG STOPOVER_VERSION=
