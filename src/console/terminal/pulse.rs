@@ -18,8 +18,8 @@
 //! **Holding.** No frame is drawn while more than `WINDOW` bytes are unanswered. So what a slow link has before it is one frame and a bit,
 //! and what comes next is drawn from the latest state.
 //!
-//! A terminal that has never answered perhaps cannot: it is asked ever more rarely, held back by nothing but its own writes, and left after
-//! many minutes without a key. And what this process missed while it was itself stopped says nothing about anybody.
+//! The first question comes after a second, or after `WINDOW` bytes. A terminal that has never answered perhaps cannot: but for the first three
+//! seconds it is held back by nothing but its own writes, it is asked ever more rarely, and left after many minutes without a key. And what this process missed while it was itself stopped says nothing about anybody.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -227,20 +227,23 @@ impl Pulse {
     /// Whether the terminal is to be spared another frame for now.
     #[must_use]
     pub fn is_behind(&self, now: Duration) -> bool {
-        // Whether it can answer is waited for once.
-        let may_answer = self.slowest.is_some() || self.asked_in_vain == 1;
         // Not for ever: perhaps an answer was lost on the way.
         let lately = self
             .questions
             .front()
             .is_some_and(|oldest| oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience()));
-        may_answer && lately && self.traffic.sent - self.shown > WINDOW
+        self.may_answer() && lately && self.traffic.sent - self.shown > WINDOW
     }
 
-    /// Whether an answer may still come, from a terminal that answers.
+    /// Whether an answer may still come.
     #[must_use]
     pub fn awaits_answer(&self) -> bool {
-        self.slowest.is_some() && !self.questions.is_empty()
+        self.may_answer() && !self.questions.is_empty()
+    }
+
+    /// Whether answers are worth waiting for: of a terminal that has answered, and at first of any other.
+    fn may_answer(&self) -> bool {
+        self.slowest.is_some() || (1..=2).contains(&self.asked_in_vain)
     }
 
     /// What was not heard while this process did not run says nothing: every wait begins anew.
@@ -268,7 +271,11 @@ impl Pulse {
         if self.slowest.is_some() {
             return self.last_sign.max(self.last_asked) + QUIET;
         }
-        // The first question does not wait for a pause in typing: the sooner it is known whether the terminal answers, the better.
+        // The first question does not wait for a pause in typing: the sooner it is known whether the terminal answers, the better,
+        // and before much is sent it must be.
+        if self.asked_in_vain == 0 && self.traffic.sent > WINDOW {
+            return self.last_asked;
+        }
         let pause = QUIET_OF_THE_MUTE.min(QUIET * 2_u32.saturating_pow(self.asked_in_vain));
         self.last_asked + pause
     }
