@@ -169,8 +169,8 @@ proptest! {
 
     #[test]
     fn a_living_terminal_is_never_left_although_its_link_is_slow(
-        rate in prop_oneof![10_000_u64..40_000, 40_000_u64..2_000_000],
-        delay in 0_u64..1_500,
+        rate in prop_oneof![20_000_u64..40_000, 40_000_u64..2_000_000],
+        delay in 0_u64..1_000,
         buffer in 0_u64..200_000,
         happenings in happenings(),
     ) {
