@@ -125,7 +125,7 @@ fn launch(scene: &Scene) {
 struct Console {
     pid: u32,
     child: Box<dyn Child + Send + Sync>,
-    writer: Box<dyn Write + Send>,
+    writer: Arc<Mutex<Box<dyn Write + Send>>>,
     screen: Arc<Mutex<Screen>>,
     started: Instant,
     // The terminal lives as long as this.
@@ -151,19 +151,23 @@ impl Console {
             command.env(variable, value);
         }
         let mut reader = pty.master.try_clone_reader().expect("its output");
-        let writer = pty.master.take_writer().expect("its input");
+        let writer = Arc::new(Mutex::new(pty.master.take_writer().expect("its input")));
         let started = Instant::now();
         let child = pty.slave.spawn_command(command).expect("the binary starts");
         drop(pty.slave);
         let screen =
             Arc::new(Mutex::new(Screen { parser: vt100::Parser::new(ROWS, COLUMNS, 0), bytes: 0, first_frame: None }));
-        let shared = Arc::clone(&screen);
+        let (shared, keyboard) = (Arc::clone(&screen), Arc::clone(&writer));
         thread::spawn(move || {
             let mut buffer = [0; 16_384];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 let mut screen = shared.lock().expect("no reader panics");
                 screen.bytes += count as u64;
                 screen.parser.process(&buffer[..count]);
+                // As terminals do. A question that comes in pieces is missed, and asked again.
+                for _ in buffer[..count].windows(4).filter(|bytes| *bytes == b"\x1b[5n") {
+                    let _ = keyboard.lock().expect("no writer panics").write_all(b"\x1b[0n");
+                }
                 if screen.first_frame.is_none() && screen.parser.screen().contents().contains("MIGRATION") {
                     screen.first_frame = Some(Instant::now());
                 }
@@ -210,8 +214,8 @@ impl Console {
     fn keys(&mut self, keys: &str) {
         for key in keys.chars() {
             let mut bytes = [0; 4];
-            self.writer.write_all(key.encode_utf8(&mut bytes).as_bytes()).expect("the terminal takes keys");
-            self.writer.flush().expect("the terminal takes keys");
+            let bytes = key.encode_utf8(&mut bytes).as_bytes();
+            self.writer.lock().expect("no writer panics").write_all(bytes).expect("the terminal takes keys");
             thread::sleep(Duration::from_millis(60));
         }
     }

@@ -148,10 +148,7 @@ impl Console {
         let now = Instant::now();
         let mut console = Self {
             access: Arc::new(Access::of(&config)),
-            app: App {
-                in_kubernetes: place::in_kubernetes(),
-                ..App::new(config, look, size)
-            },
+            app: App { in_kubernetes: place::in_kubernetes(), ..App::new(config, look, size) },
             started: now,
             messages,
             inbox,
@@ -290,10 +287,7 @@ impl Console {
     /// Draws, if there is something to draw and the terminal can take it.
     fn draw(&mut self) {
         let now = self.started.elapsed();
-        if !self.app.dirty
-            || !self.output.is_idle()
-            || self.pulse.is_behind(now)
-            || !self.until_next_frame().is_zero()
+        if !self.app.dirty || !self.output.is_idle() || self.pulse.is_behind(now) || !self.until_next_frame().is_zero()
         {
             return;
         }

@@ -26,6 +26,27 @@ fn a_launch_prints_the_run_id_alone_on_the_first_line_and_returns_at_once() {
 }
 
 #[test]
+fn a_launch_by_exec_names_the_commands_that_follow_it_from_outside_the_pod() {
+    let scene = Scene::new()
+        .script("20260101_true", "true")
+        .variable("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        .variable("STOPOVER_NAMESPACE", "payments");
+    let ended = scene.stopover(&["run", "20260101_true"]);
+    let digits = &ended.stdout.trim().replace('-', "")[24..];
+    let outside = "  kubectl exec -n payments pod-a -- stopover";
+    assert!(ended.stderr.contains(&format!("{outside} logs {digits} -f\n")), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("{outside} show 20260101_true\n")), "{}", ended.stderr);
+    scene.until("20260101_true", &["applied", "succeeded"]);
+}
+
+#[test]
+fn a_patience_that_is_no_duration_is_a_usage_error() {
+    let ended = Scene::new().variable("STOPOVER_TERMINAL_PATIENCE", "long").stopover(&["list"]);
+    assert_eq!(ended.status, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("STOPOVER_TERMINAL_PATIENCE"), "{}", ended.stderr);
+}
+
+#[test]
 fn waiting_ends_with_the_runs_outcome() {
     let scene = Scene::new()
         .script("20260101_good", "exit 0")

@@ -86,6 +86,7 @@ impl Output {
     }
 
     /// Waits at most `patience` for the frame under way. Answers whether the terminal takes what it is sent.
+    #[must_use]
     pub fn drain(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while !self.is_broken() {

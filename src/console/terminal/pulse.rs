@@ -5,7 +5,7 @@
 //! taken at once and shown seconds later.
 //!
 //! **Questions.** A terminal that has answered before is asked after every second without a sign of it, and in the midst of
-//! its output, after every [`ASK_EVERY`] bytes. Nothing waits for an answer. Answers come in the order of the questions, so each tells how
+//! its output, after every `ASK_EVERY` bytes. Nothing waits for an answer. Answers come in the order of the questions, so each tells how
 //! much the terminal has shown. An idle console costs four bytes a second in each direction. That also keeps load balancers
 //! from closing a session for being idle.
 //!
@@ -15,7 +15,7 @@
 //! shorter one would leave for every hiccup of a connection, a longer one leaves processes behind. A link that has shown itself slow is given
 //! four times its slowest recent answer. Since questions are spread through large frames, a slow link shows life for every few KB of them.
 //!
-//! **Holding.** No frame is drawn while more than [`WINDOW`] bytes are unanswered. So what a slow link has before it is one frame and a bit,
+//! **Holding.** No frame is drawn while more than `WINDOW` bytes are unanswered. So what a slow link has before it is one frame and a bit,
 //! and what comes next is drawn from the latest state.
 //!
 //! A terminal that has never answered perhaps cannot: it is asked ever more rarely, held back by nothing but its own writes, and left after
@@ -135,9 +135,10 @@ impl Pulse {
         self.heard(now);
         self.asked_in_vain = 0;
         let answered = self.questions.pop_front();
-        let took = answered.and_then(|question| question.taken).map_or(Duration::ZERO, |taken| now.saturating_sub(taken));
+        let took =
+            answered.and_then(|question| question.taken).map_or(Duration::ZERO, |taken| now.saturating_sub(taken));
         let remembered = self.slowest.unwrap_or_default();
-        self.slowest = Some(took.max(remembered - remembered / FORGOTTEN));
+        self.slowest = Some(took.max(remembered.saturating_sub(remembered / FORGOTTEN)));
         if let Some(question) = answered {
             self.shown = self.shown.max(question.position);
         }
@@ -199,7 +200,8 @@ impl Pulse {
         for question in self.questions.iter_mut().filter(|question| question.position <= written) {
             question.taken.get_or_insert(now);
         }
-        let keys_alone = self.oldest().is_some_and(|taken| now.saturating_sub(taken) >= FELL_MUTE.max(self.patience() * 2));
+        let keys_alone =
+            self.oldest().is_some_and(|taken| now.saturating_sub(taken) >= FELL_MUTE.max(self.patience() * 2));
         if self.slowest.is_some() && keys_alone && now.saturating_sub(self.last_sign) < self.patience() {
             self.slowest = None;
             self.questions.clear();
@@ -228,9 +230,10 @@ impl Pulse {
         // Whether it can answer is waited for once.
         let may_answer = self.slowest.is_some() || self.asked_in_vain == 1;
         // Not for ever: perhaps an answer was lost on the way.
-        let lately = self.questions.front().is_some_and(|oldest| {
-            oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience())
-        });
+        let lately = self
+            .questions
+            .front()
+            .is_some_and(|oldest| oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience()));
         may_answer && lately && self.traffic.sent - self.shown > WINDOW
     }
 

@@ -1,5 +1,7 @@
 //! Connections that break without a word, and slow ones: terminals as `kubectl exec` has them.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -15,11 +17,12 @@ const NOBODY: u32 = 8;
 
 const FLOOD: &str = "20261103_flood";
 
-/// A migration that stays, and one that prints and prints, no line like another.
+/// A migration that stays, and one that prints and prints, no line like another in any column.
 fn scene() -> Scene {
-    Scene::new()
-        .script("20261102_stay", "trap 'exit 75' TERM; echo staying; while :; do sleep 0.1; done")
-        .script(FLOOD, "n=0; while :; do n=$((n + 1)); seq -f \"$n.%g of a log that floods the terminal\" 100; sleep 0.02; done")
+    Scene::new().script("20261102_stay", "trap 'exit 75' TERM; echo staying; while :; do sleep 0.1; done").script(
+        FLOOD,
+        "while :; do od -An -v -tx8 -w128 -N12800 /dev/urandom | sed 's/^/of a log that floods the terminal/'; sleep 0.1; done",
+    )
 }
 
 fn end(scene: &Scene, migration: &str) {
@@ -69,6 +72,26 @@ fn a_console_that_shows_a_flood_is_gone_too_when_its_terminal_vanishes() {
 }
 
 #[test]
+fn one_who_is_there_after_all_is_told_why_the_console_left_and_how_to_attach_again() {
+    let scene = scene().variable("KUBERNETES_SERVICE_HOST", "10.0.0.1").variable("STOPOVER_NAMESPACE", "payments");
+    scene.launch(&["20261102_stay"]);
+    let mut terminal = Terminal::console(&scene, &[]);
+    terminal.shows("1 running");
+    eventually("it has answered", PATIENCE, || (terminal.questions().1 > 0).then_some(()));
+    let raw = terminal.discipline();
+    terminal.fall_silent();
+    assert_eq!(terminal.ends_within(PATIENCE), NOBODY);
+    terminal.shows("Nobody answered at this terminal for");
+    // Wherever the terminal breaks the line.
+    let said = terminal.text().replace('\n', "");
+    assert!(said.contains("20261102_stay goes on without it"), "{said}");
+    assert!(said.contains("kubectl exec -it -n payments pod-a -- stopover"), "{said}");
+    assert_eq!(terminal.modes(), (false, false));
+    assert_ne!(terminal.discipline(), raw);
+    end(&scene, "20261102_stay");
+}
+
+#[test]
 fn a_slow_link_shows_what_a_key_does_before_anything_that_has_piled_up() {
     for size in [(120, 40), (200, 60)] {
         let scene = scene();
@@ -102,8 +125,7 @@ fn a_slow_link_shows_what_a_key_does_before_anything_that_has_piled_up() {
 fn a_slow_link_that_breaks_is_noticed() {
     let scene = scene();
     scene.launch(&[FLOOD]);
-    let mut terminal =
-        Terminal::at(&scene, Manner { quality: Quality::SLOW, ..Manner::default() }, STOPOVER, NONE);
+    let mut terminal = Terminal::at(&scene, Manner { quality: Quality::SLOW, ..Manner::default() }, STOPOVER, NONE);
     watch_flood(&scene, &terminal);
     eventually("it has answered", PATIENCE, || (terminal.questions().1 > 0).then_some(()));
     terminal.vanish();
@@ -148,7 +170,8 @@ fn an_answer_that_is_on_its_way_when_the_operator_leaves_is_not_left_to_the_shel
     let script = format!("{STOPOVER}; echo left; read line; echo \"read <$line>\"");
     let mut terminal = Terminal::at(&scene, manner, "sh", &["-c", &script]);
     terminal.shows("2 pending");
-    let (asked, _) = eventually("it has answered twice", PATIENCE, || Some(terminal.questions()).filter(|all| all.1 >= 2));
+    let (asked, _) =
+        eventually("it has answered twice", PATIENCE, || Some(terminal.questions()).filter(|all| all.1 >= 2));
     eventually("it is asked again", PATIENCE, || (terminal.questions().0 > asked).then_some(()));
     terminal.type_keys("q");
     terminal.shows("left");
@@ -187,5 +210,36 @@ fn a_follower_on_a_slow_terminal_is_not_taken_for_stuck() {
     eventually("it goes on", 2 * PATIENCE, || (terminal.received() > 300_000).then_some(()));
     terminal.type_keys("\x03");
     assert_ne!(terminal.ends_within(PATIENCE), NOBODY);
+    end(&scene, FLOOD);
+}
+
+#[test]
+fn a_pipe_may_be_read_as_late_as_one_likes() {
+    let scene = scene().variable("STOPOVER_TERMINAL_PATIENCE", "200ms");
+    scene.launch(&[FLOOD]);
+    let mut follower = scene.command(&["logs", FLOOD, "-f"]);
+    let mut follower = follower.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // Many times the patience at a terminal; the pipe is full soon.
+    std::thread::sleep(Duration::from_secs(3));
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(lines.by_ref().take(20_000).map(Result::unwrap).count(), 20_000);
+    drop(lines);
+    let status = eventually("it ends with its pipe", PATIENCE, || follower.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    end(&scene, FLOOD);
+}
+
+#[test]
+fn a_launch_that_is_followed_by_nobody_any_more_ends_without_an_outcome_and_its_run_goes_on() {
+    let scene = scene();
+    let mut follower = scene.command(&["run", FLOOD, "--follow"]);
+    let mut follower = follower.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("of a log that floods the terminal")));
+    drop(lines);
+    let ended = follower.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(8));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains("nobody reads this any more; run"), "{said}");
     end(&scene, FLOOD);
 }

@@ -24,7 +24,7 @@ fn shown(terminal: &Terminal) -> Vec<String> {
 fn a_size_that_comes_late_and_without_a_signal_is_taken_up() {
     let scene = scene();
     // In a session of its own the terminal is not its controlling one, and the kernel signals nothing.
-    let mut terminal = Terminal::of_program(&scene, "setsid", &["--wait", STOPOVER], 0, 0);
+    let terminal = Terminal::of_program(&scene, "setsid", &["--wait", STOPOVER], 0, 0);
     terminal.shows("2 pending");
     terminal.resize(120, 40);
     terminal.shows("next alert");
@@ -39,7 +39,7 @@ fn a_size_that_comes_late_and_without_a_signal_is_taken_up() {
 #[test]
 fn after_any_resizes_the_screen_is_that_of_a_console_opened_at_that_size() {
     let scene = scene();
-    let mut terminal = Terminal::console(&scene, &[]);
+    let terminal = Terminal::console(&scene, &[]);
     terminal.shows("2 pending");
     terminal.type_keys("\x1b[B");
     for size in [(80, 24), (200, 60)] {

@@ -141,7 +141,10 @@ fn an_idle_console_writes_nothing_but_questions_and_rests() {
     let (bytes, cpu) = (terminal.received(), terminal.cpu());
     std::thread::sleep(Duration::from_secs(6));
     let written = terminal.received() - bytes;
-    assert!((4..=32).contains(&written) && written.is_multiple_of(4), "a question a second, and nothing else: {written}");
+    assert!(
+        (4..=32).contains(&written) && written.is_multiple_of(4),
+        "a question a second, and nothing else: {written}"
+    );
     // Unoptimised and beside other tests; a release build stays far below half a percent.
     assert!(
         terminal.cpu().saturating_sub(cpu) < Duration::from_millis(300),

@@ -50,7 +50,8 @@ impl Link {
     /// Takes bytes, as soon as there is room for some. Answers whether anybody can still want more.
     pub fn take(&self, bytes: &[u8]) -> bool {
         let state = self.state.lock().unwrap();
-        let mut state = self.changed.wait_while(state, |state| state.bytes.len() >= BUFFER && !state.is_closed).unwrap();
+        let mut state =
+            self.changed.wait_while(state, |state| state.bytes.len() >= BUFFER && !state.is_closed).unwrap();
         state.bytes.extend(bytes);
         self.changed.notify_all();
         !state.is_closed
@@ -69,7 +70,9 @@ impl Link {
         self.changed.notify_all();
         drop(state);
         if let Some(rate) = self.quality.rate {
-            std::thread::sleep(Duration::from_secs(1) * u32::try_from(bytes.len()).unwrap() / u32::try_from(rate).unwrap());
+            std::thread::sleep(
+                Duration::from_secs(1) * u32::try_from(bytes.len()).unwrap() / u32::try_from(rate).unwrap(),
+            );
         }
         Some(bytes)
     }

@@ -45,6 +45,7 @@ pub struct Terminal {
     received: Arc<AtomicU64>,
     asked: Arc<AtomicU64>,
     answered: Arc<AtomicU64>,
+    is_silent: Arc<AtomicBool>,
     /// Tells the thread that reads the process's end to let go of the terminal at its next byte.
     let_go: Arc<AtomicBool>,
     reader: Option<std::thread::JoinHandle<()>>,
@@ -93,7 +94,7 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows.max(24)), cells(columns.max(80)), 0)));
         let received = Arc::new(AtomicU64::new(0));
         let (asked, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let let_go = Arc::new(AtomicBool::new(false));
+        let (let_go, is_silent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let link = Link::new(manner.quality);
         let keyboard: Keyboard = Arc::new(Mutex::new(Some(pair.master.take_writer().unwrap())));
         let reader = {
@@ -110,7 +111,7 @@ impl Terminal {
         let answers = manner.answers.then(|| answering(Arc::clone(&keyboard), Arc::clone(&answered)));
         {
             let (link, screen, received) = (Arc::clone(&link), Arc::clone(&screen), Arc::clone(&received));
-            let asked = Arc::clone(&asked);
+            let (asked, is_silent) = (Arc::clone(&asked), Arc::clone(&is_silent));
             std::thread::spawn(move || {
                 let mut tail = Vec::new();
                 while let Some(bytes) = link.carry() {
@@ -121,7 +122,7 @@ impl Terminal {
                     let questions = tail.windows(QUERY.len()).filter(|bytes| *bytes == QUERY).count();
                     tail.drain(..tail.len().saturating_sub(QUERY.len() - 1));
                     asked.fetch_add(questions as u64, Ordering::SeqCst);
-                    if let Some(answers) = &answers {
+                    if let Some(answers) = answers.as_ref().filter(|_| !is_silent.load(Ordering::SeqCst)) {
                         (0..questions).for_each(|_| answers.send(Instant::now() + link.delay()).unwrap());
                     }
                 }
@@ -136,6 +137,7 @@ impl Terminal {
             received,
             asked,
             answered,
+            is_silent,
             let_go,
             reader: Some(reader),
         }
@@ -212,6 +214,11 @@ impl Terminal {
     /// Stops reading, so that the terminal fills up: somebody's connection hangs.
     pub fn stall(&self) {
         self.let_go.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on shows what comes, and answers nothing.
+    pub fn fall_silent(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
     }
 
     /// The client is killed, or the network is gone: nothing is shown or answered any more, nobody is told, and what is between takes some more
