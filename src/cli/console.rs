@@ -1,5 +1,6 @@
 //! `stopover`, or `stopover console`: the console, where there is a terminal for it.
 
+use std::future::Future;
 use std::io::IsTerminal;
 
 use color_eyre::Result;
@@ -11,6 +12,7 @@ use super::{Exit, attach};
 
 /// Options of the console; `stopover` takes them without a verb, too.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Args {
     /// Colours: none, 16, 256 or truecolor [default: 16, none if `NO_COLOR` is set]
     #[arg(long, value_name = "DEPTH")]
@@ -20,14 +22,25 @@ pub struct Args {
     ascii: bool,
 }
 
+impl Args {
+    /// How the screen shall look.
+    pub fn appearance(&self) -> Appearance {
+        Appearance { colour: self.color.unwrap_or_else(ColourDepth::from_environment), ascii: self.ascii }
+    }
+}
+
 /// Opens the console; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
+    on_terminal("stopover", console::run(config, args.appearance()))
+}
+
+/// Stays with what `command` shows on the terminal; without one, says how to attach to it.
+pub fn on_terminal(command: &str, shows: impl Future<Output = Result<()>>) -> Result<Exit> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        return Ok(attach::explain());
+        return Ok(attach::explain(command));
     }
-    let look = Appearance { colour: args.color.unwrap_or_else(ColourDepth::from_environment), ascii: args.ascii };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(console::run(config, look))?;
+    runtime.block_on(shows)?;
     // A blocking read of a log or of the catalog must not keep the operator waiting.
     runtime.shutdown_background();
     Ok(Exit::Fine)

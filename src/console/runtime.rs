@@ -14,7 +14,7 @@ use super::app::App;
 use super::effect::{Effect, Subject};
 use super::feed::{self, Pace};
 use super::inspector;
-use super::log_reader::OpenLog;
+use super::log_reader::{OpenLog, Part};
 use super::message::{Acted, Message};
 use super::terminal::input::{self, Input};
 use super::terminal::keys::Heard;
@@ -24,6 +24,7 @@ use super::terminal::{self, ASSUMED_SIZE};
 use super::theme::Appearance;
 use super::ui::view;
 use super::update::update;
+use super::wall::Every;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::ledger::LedgerReader;
@@ -43,9 +44,25 @@ const SIZE_LATER: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the terminal cannot be taken.
 pub async fn run(config: Config, look: Appearance) -> Result<()> {
-    let config = Arc::new(config);
+    let access = Access::of(&config);
+    stay(App::new(Arc::new(config), look, first_size()), access).await
+}
+
+/// Opens a wall display and stays until somebody leaves or the terminal is gone. It has no way to a writer, whatever `config` allows.
+///
+/// # Errors
+/// When the terminal cannot be taken.
+pub async fn watch(config: Config, look: Appearance, every: Every) -> Result<()> {
+    stay(App::wall(config, look, every, first_size()), Access::ReadOnly).await
+}
+
+fn first_size() -> (u16, u16) {
+    terminal::size().unwrap_or(ASSUMED_SIZE)
+}
+
+async fn stay(app: App, access: Access) -> Result<()> {
     let taken = terminal::take()?;
-    let mut console = Console::start(Arc::clone(&config), look)?;
+    let mut console = Console::start(app, access)?;
     let ending = console.follow().await;
     let drained = console.output.drain(Duration::from_millis(300));
     drop(taken);
@@ -69,6 +86,9 @@ enum Ending {
 
 /// What goes on is said after the screen is gone, where it stays to be read.
 fn farewell(app: &App) {
+    if app.wall.is_some() {
+        return;
+    }
     let live = app.table.live();
     let Some(first) = live.first() else { return };
     let what = if live.len() == 1 { format!("{first} goes on") } else { format!("{} runs go on", live.len()) };
@@ -95,8 +115,8 @@ struct Console {
 }
 
 impl Console {
-    fn start(config: Arc<Config>, look: Appearance) -> Result<Self> {
-        let size = terminal::size().unwrap_or(ASSUMED_SIZE);
+    fn start(app: App, access: Access) -> Result<Self> {
+        let (size, config) = (app.size, Arc::clone(&app.config));
         let (messages, inbox) = mpsc::channel(MOST_AT_ONCE);
         let (typed, inputs) = mpsc::channel(MOST_AT_ONCE);
         let (pace, paced) = watch::channel(Pace::default());
@@ -109,11 +129,8 @@ impl Console {
         tokio::spawn(inspector::follow(inspected, readers.clone(), messages.clone()));
         let now = Instant::now();
         let console = Self {
-            access: Arc::new(Access::of(&config)),
-            app: App {
-                in_kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
-                ..App::new(config, look, size)
-            },
+            access: Arc::new(access),
+            app: App { in_kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(), ..app },
             started: now,
             messages,
             inbox,
@@ -281,9 +298,12 @@ impl Console {
                 self.subjects.send_replace(Some(subject));
             }
             Effect::OpenLog(run) => {
+                let part = if self.app.wall.is_some() { Part::End } else { Part::Whole };
+                // The one that was open lets go of its files first.
+                self.log = None;
                 self.log = run.map(|run| {
                     let state = self.app.config.state_dir.clone();
-                    OpenLog::open(state, run, self.readers.clone(), self.messages.clone())
+                    OpenLog::open(state, run, part, self.readers.clone(), self.messages.clone())
                 });
             }
             Effect::Log(wish) => {

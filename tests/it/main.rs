@@ -14,6 +14,7 @@ mod ledger;
 mod logs;
 mod mongodb;
 mod native;
+mod read_only;
 mod readme;
 mod recovery;
 mod samples;

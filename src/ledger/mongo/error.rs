@@ -55,8 +55,11 @@ impl Fault {
         let forbidden = |reason: String| LedgerError::Forbidden { ledger: ledger.to_owned(), reason };
         if let Some(code) = self.code() {
             return match code {
+                code::UNAUTHORIZED if doing.starts_with("find ") => forbidden(format!(
+                    "its user lacks the privilege for {doing}; grant it (docs/readonly.md tells the least that who looks needs), and check which database the connection string names"
+                )),
                 code::UNAUTHORIZED => forbidden(format!(
-                    "its user lacks the privilege for {doing}; grant it (the role readWrite on its database has all that a writer needs, read all that a reader needs)"
+                    "its user lacks the privilege for {doing}: if it may only look, start with --read-only (or STOPOVER_READ_ONLY=1); if it is to act, grant it readWrite on the ledger's database"
                 )),
                 code::AUTHENTICATION_FAILED => forbidden(wrong_credentials()),
                 code::MAX_TIME_EXPIRED => unreachable(format!("{doing} took too long; look at the server's load")),

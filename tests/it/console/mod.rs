@@ -5,3 +5,5 @@ mod picture;
 mod scenery;
 mod steps;
 mod terminal;
+mod wall;
+mod watch;

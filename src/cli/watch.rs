@@ -1,0 +1,23 @@
+//! `stopover watch`: a wall display, for a screen that nobody types at.
+
+use color_eyre::Result;
+
+use crate::config::Config;
+use crate::console::wall::Every;
+
+use super::{Exit, console};
+
+/// Arguments of `stopover watch`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long one run is shown before the next, 1s to 10min
+    #[arg(long, value_name = "DURATION", default_value_t)]
+    every: Every,
+    #[command(flatten)]
+    look: console::Args,
+}
+
+/// Shows until somebody leaves; without a terminal, says how to attach.
+pub fn run(config: Config, args: &Args) -> Result<Exit> {
+    console::on_terminal("stopover watch", crate::console::watch(config, args.look.appearance(), args.every))
+}
