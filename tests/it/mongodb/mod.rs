@@ -6,6 +6,8 @@ mod launch;
 mod pods;
 mod remaining;
 mod rights;
+mod viewer;
+mod watch;
 
 use crate::support::scene::Scene;
 use crate::support::steady::{PROGRAM, STEADY, go};
