@@ -266,8 +266,7 @@ impl Config {
     /// # Errors
     /// The whole of that in a sentence.
     pub fn may_change(&self, what: &str, command: Option<&str>) -> Result<(), String> {
-        let namespace = self.actor.place.namespace.as_deref();
-        self.read_only.map_or(Ok(()), |read_only| Err(read_only.refusal(what, command, namespace)))
+        self.read_only.map_or(Ok(()), |read_only| Err(read_only.refusal(what, command)))
     }
 
     /// See [`Config::grace`].

@@ -5,6 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The revision of the sources of this build, if the build knew it: twelve digits of git's hash, with `-dirty` where they had been
+/// changed since, or what `STOPOVER_REVISION` said at build time.
+pub const REVISION: Option<&str> = option_env!("STOPOVER_BUILD_REVISION");
+
 /// The pod (or machine) and image a process lives in.
 ///
 /// In a pod the manifests pass these in by the downward API; elsewhere the host name stands in for the pod.
@@ -23,6 +30,9 @@ pub struct Place {
     pub image: Option<String>,
     /// The version of Stopover that acted.
     pub version: String,
+    /// The revision that it was built from, if known. See [`REVISION`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 impl Place {
@@ -36,9 +46,36 @@ impl Place {
             namespace: variable("STOPOVER_NAMESPACE"),
             node: variable("STOPOVER_NODE"),
             image: variable("STOPOVER_IMAGE"),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
+            revision: REVISION.map(str::to_owned),
         }
     }
+
+    /// Version and revision in one: `0.1.0 (3f2a9c1d0b5e)`.
+    #[must_use]
+    pub fn build(&self) -> String {
+        match &self.revision {
+            Some(revision) => format!("{} ({revision})", self.version),
+            None => self.version.clone(),
+        }
+    }
+
+    /// How to call this binary here: from outside where this is a pod, with a terminal if it is for a console.
+    #[must_use]
+    pub fn invocation(&self, with_terminal: bool) -> String {
+        if !in_kubernetes() {
+            return "stopover".to_owned();
+        }
+        let terminal = if with_terminal { "-it " } else { "" };
+        let namespace = self.namespace.as_ref().map(|name| format!("-n {name} ")).unwrap_or_default();
+        format!("kubectl exec {terminal}{namespace}{} -- stopover", self.pod)
+    }
+}
+
+/// Whether this process is in a pod.
+#[must_use]
+pub fn in_kubernetes() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// A person (or script), as claimed by `--operator` or `STOPOVER_OPERATOR`, and the place they acted from.
@@ -96,6 +133,19 @@ mod tests {
         let (first, second) = (read(), read());
         assert_eq!(first, actor);
         assert!(Arc::ptr_eq(&first.place, &second.place));
+    }
+
+    #[test]
+    fn a_place_says_its_build_and_one_of_an_older_record_as_much_as_is_known() {
+        let here = Place::current();
+        assert_eq!((here.version.as_str(), here.revision.as_deref()), (VERSION, REVISION));
+        let text = |place: &Place| serde_json::to_string(place).unwrap();
+        let built = Place { revision: Some("3f2a9c1d0b5e-dirty".to_owned()), ..here };
+        assert_eq!(built.build(), format!("{VERSION} (3f2a9c1d0b5e-dirty)"));
+        assert_eq!(serde_json::from_str::<Place>(&text(&built)).unwrap(), built);
+        let old: Place = serde_json::from_str(r#"{"pod":"pod-a","version":"0.0.9"}"#).unwrap();
+        assert_eq!((old.revision.as_deref(), old.build().as_str()), (None, "0.0.9"));
+        assert!(!text(&old).contains("revision"));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! `stopover`, or `stopover console`: the console, where there is a terminal for it.
 
-use std::future::Future;
 use std::io::IsTerminal;
 
 use color_eyre::Result;
 
 use crate::config::Config;
-use crate::console::{self, Appearance, ColourDepth};
+use crate::console::{self, Appearance, ColourDepth, Ending};
 
 use super::{Exit, attach};
 
@@ -31,17 +30,25 @@ impl Args {
 
 /// Opens the console; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
-    on_terminal("stopover", console::run(config, args.appearance()))
+    let shows = console::run(config, args.appearance(), Exit::StandsStill as i32);
+    on_terminal("stopover", shows, |ending| match ending {
+        Ending::Silent(_) => Exit::StandsStill,
+        Ending::Left | Ending::Asked | Ending::Gone => Exit::Fine,
+    })
 }
 
-/// Stays with what `command` shows on the terminal; without one, says how to attach to it.
-pub fn on_terminal(command: &str, shows: impl Future<Output = Result<()>>) -> Result<Exit> {
+/// Stays with what `command` shows on the terminal, until it ends; without a terminal, says how to attach to it.
+pub fn on_terminal(
+    command: &str,
+    shows: impl Future<Output = Result<Ending>>,
+    status: impl FnOnce(Ending) -> Exit,
+) -> Result<Exit> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Ok(attach::explain(command));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(shows)?;
+    let ending = runtime.block_on(shows)?;
     // A blocking read of a log or of the catalog must not keep the operator waiting.
     runtime.shutdown_background();
-    Ok(Exit::Fine)
+    Ok(status(ending))
 }

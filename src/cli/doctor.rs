@@ -15,7 +15,7 @@ use crate::keeper;
 use crate::ledger::{LedgerReader, Run, Seen};
 
 use super::{Context, Exit, UserError};
-use checks::{Check, Verdict, check_catalog, check_ledger, check_mirror, check_passport, check_state_dir};
+use checks::{Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_passport, check_state_dir};
 use explain::{Explained, Surroundings};
 
 /// Arguments of `stopover doctor`.
@@ -70,7 +70,12 @@ struct Report<'a> {
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let config = &context.config;
     let catalog = context.catalog();
-    let mut checks = vec![check_catalog(&catalog, &config.catalog), check_state_dir(config), check_mirror(config)];
+    let mut checks = vec![
+        check_build(config),
+        check_catalog(&catalog, &config.catalog),
+        check_state_dir(config),
+        check_mirror(config),
+    ];
     let mut wrong_environment = None;
     let mut exit = Exit::Fine;
     let started = Instant::now();

@@ -85,6 +85,8 @@ pub struct RunView<'a> {
     pub pod: &'a str,
     pub image: Option<&'a str>,
     pub version: &'a str,
+    /// Null where the build did not know it.
+    pub revision: Option<&'a str>,
     pub rerun: bool,
     pub forced: bool,
     /// The run whose quarantined documents are all that this one works on.
@@ -290,6 +292,7 @@ impl<'a> RunView<'a> {
             pod: &run.place().pod,
             image: run.place().image.as_deref(),
             version: &run.place().version,
+            revision: run.place().revision.as_deref(),
             rerun: run.launch.rerun,
             forced: run.launch.forced,
             quarantine_of: run.launch.quarantine_of.map(|of| of.to_string()),

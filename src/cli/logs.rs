@@ -12,7 +12,7 @@ use crate::logs::reader::{Line, LogError, LogReader, Origin};
 use crate::time::Timestamp;
 
 use super::paint::{self, Paint};
-use super::{Context, Exit};
+use super::{Context, Exit, onlooker};
 
 /// Lines read at once: memory stays flat however long the log is.
 const PAGE: u64 = 256;
@@ -80,11 +80,14 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// Prints the log of a run, as `stopover logs -f` does, until the run stands still.
-pub async fn follow(context: &Context, ledger: Arc<dyn LedgerReader>, run: &Run) -> Result<()> {
+/// Prints the log of a run, as `stopover logs -f` does, until the run stands still. Answers whether somebody read it to the end.
+pub async fn follow(context: &Context, ledger: Arc<dyn LedgerReader>, run: &Run) -> Result<bool> {
     let reader = LogReader::open(&context.config.state_dir, Arc::clone(&ledger), run).await?;
-    Printer::new(reader, Form::of_terminal(false)).follow(&*ledger, run.id).await?;
-    Ok(())
+    match Printer::new(reader, Form::of_terminal(false)).follow(&*ledger, run.id).await {
+        Ok(end) => Ok(end.is_some()),
+        Err(error) if super::is_closed_pipe(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// How lines are printed.
@@ -194,7 +197,7 @@ impl Printer {
             for line in &lines {
                 push_line(&mut out, line, self.form)?;
             }
-            write(&out)?;
+            onlooker::write(&out)?;
         }
         Ok(())
     }
@@ -209,15 +212,9 @@ impl Printer {
                 return Ok(());
             }
             self.next = block.next;
-            write(&block.bytes)?;
+            onlooker::write(&block.bytes)?;
         }
     }
-}
-
-fn write(bytes: &[u8]) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
 }
 
 /// Whether the same may succeed later by itself.

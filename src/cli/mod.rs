@@ -17,6 +17,7 @@ mod lint;
 mod list;
 mod logs;
 mod new;
+mod onlooker;
 mod paint;
 mod quarantine;
 mod recover;
@@ -40,6 +41,7 @@ use crate::config::{Config, Flags, StateDir};
 use crate::keeper;
 use crate::launch;
 use crate::ledger::WishKind;
+use crate::place::{REVISION, VERSION};
 
 pub use context::Context;
 pub use exit::{Exit, UserError};
@@ -48,7 +50,7 @@ pub use exit::{Exit, UserError};
 ///
 /// Without a command, opens the console. Runs outlive the console, the connection and the terminal.
 #[derive(Parser)]
-#[command(name = "stopover", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "stopover", version = build(), propagate_version = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -56,6 +58,11 @@ struct Cli {
     console: console::Args,
     #[command(subcommand)]
     verb: Option<Verb>,
+}
+
+/// What `--version` says after the name: `0.1.0 (3f2a9c1d0b5e)`.
+fn build() -> String {
+    format!("{VERSION} ({})", REVISION.unwrap_or("unknown revision"))
 }
 
 #[derive(clap::Args)]
@@ -206,6 +213,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let context = Context { config };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        onlooker::watch()?;
         match verb {
             Verb::List(args) => list::run(&context, args).await,
             Verb::Show(args) => show::run(&context, args).await,

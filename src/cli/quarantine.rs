@@ -98,7 +98,7 @@ async fn retry(context: &Context, ledger: Arc<dyn LedgerWriter>, args: Args) -> 
     confirm(&passport, &id, &args.confirm)?;
     let _not_halfway = hold_sigterm()?;
     let run = launch::launch(&*ledger, &context.config, plan).await?;
-    announce(&run)?;
+    announce(context, &run)?;
     args.after.finish(context, ledger, &run).await
 }
 

@@ -37,6 +37,6 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let request = ResumeRequest { params, accept_changed: args.changed };
     let _not_halfway = hold_sigterm()?;
     let run = launch::resume(&*ledger, &context.config, &catalog, &found, &request).await?;
-    announce(&run)?;
+    announce(context, &run)?;
     args.after.finish(context, ledger, &run).await
 }

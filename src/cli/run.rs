@@ -88,7 +88,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     confirm(&passport, &id, &args.confirm)?;
     let _not_halfway = hold_sigterm()?;
     let run = launch::launch(&*ledger, &context.config, plan).await?;
-    announce(&run)?;
+    announce(context, &run)?;
     args.after.finish(context, ledger, &run).await
 }
 
@@ -131,14 +131,16 @@ pub fn hold_sigterm() -> Result<Signal> {
     Ok(signal(SignalKind::terminate())?)
 }
 
-/// The id alone on the first line of standard output, for scripts; what to do next on standard error, for people.
-pub fn announce(run: &Run) -> Result<()> {
+/// The id alone on the first line of standard output, for scripts; what to do next on standard error, for people: commands to be
+/// given where this one was, which is outside of the pod if this is one.
+pub fn announce(context: &Context, run: &Run) -> Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", run.id)?;
     stdout.flush()?;
     eprintln!("{} runs on its own now, attempt {}. Follow it with", run.migration, run.attempt);
-    eprintln!("  stopover logs {} -f", run.id.short());
-    eprintln!("  stopover show {}", run.migration);
+    let stopover = context.config.actor.place.invocation(false);
+    eprintln!("  {stopover} logs {} -f", run.id.short());
+    eprintln!("  {stopover} show {}", run.migration);
     Ok(())
 }
 
@@ -149,14 +151,17 @@ impl After {
             return Ok(Exit::Fine);
         }
         let watch = async {
-            if self.follow {
-                super::logs::follow(context, ledger.clone(), run).await?;
+            if self.follow && !super::logs::follow(context, ledger.clone(), run).await? {
+                return Ok(None);
             }
-            settle(&*ledger, run.id).await
+            settle(&*ledger, run.id).await.map(Some)
         };
         let mut terminate = hold_sigterm()?;
         let left = tokio::select! {
-            settled = watch => return Ok(report(&settled?)),
+            settled = watch => match settled? {
+                Some(settled) => return Ok(report(&settled)),
+                None => "nobody reads this any more",
+            },
             _ = tokio::signal::ctrl_c() => "\nno longer watching",
             _ = terminate.recv() => "asked to end, and no longer watching",
         };

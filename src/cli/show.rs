@@ -174,6 +174,9 @@ fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) 
         took(run, now).map(|took| format!(", took {took}")).unwrap_or_default(),
     )?;
     writeln!(text, "  command      {}", shell_words(&run.launch.command))?;
+    let place = run.place();
+    let image = place.image.as_ref().map_or_else(String::new, |image| format!(", image {image}"));
+    writeln!(text, "  where        {}{image}, stopover {}", place.pod, place.build())?;
     for param in &run.launch.params {
         writeln!(text, "  param        {}={}", param.name, param.value)?;
     }

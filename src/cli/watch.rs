@@ -4,8 +4,10 @@ use color_eyre::Result;
 
 use crate::config::Config;
 use crate::console::wall::Every;
+use crate::console::{self, Ending};
 
-use super::{Exit, console};
+use super::Exit;
+use super::console::on_terminal;
 
 /// Arguments of `stopover watch`.
 #[derive(clap::Args)]
@@ -14,10 +16,15 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value_t)]
     every: Every,
     #[command(flatten)]
-    look: console::Args,
+    look: super::console::Args,
 }
 
 /// Shows until somebody leaves; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
-    console::on_terminal("stopover watch", crate::console::watch(config, args.look.appearance(), args.every))
+    let shows = console::watch(config, args.look.appearance(), args.every, Exit::StandsStill as i32);
+    on_terminal("stopover watch", shows, |ending| match ending {
+        Ending::Left => Exit::Fine,
+        // Whoever has it in a loop gets it back.
+        Ending::Asked | Ending::Silent(_) | Ending::Gone => Exit::StandsStill,
+    })
 }

@@ -36,12 +36,12 @@ impl ReadOnly {
 
     /// Refuses `what`, says why, and where to do it: with `command` in the operators' pod, or in a checkout where there is none for that.
     #[must_use]
-    pub fn refusal(self, what: &str, command: Option<&str>, namespace: Option<&str>) -> String {
-        let namespace = namespace.map_or_else(String::new, |namespace| format!(" -n {namespace}"));
+    pub fn refusal(self, what: &str, command: Option<&str>) -> String {
         let leave_out = if self == Self::Flag { "leave it out, or " } else { "" };
         let place = command.map_or_else(
             || "do it in a checkout of the catalog".to_owned(),
-            |command| format!("do it where operators work, `kubectl exec -it{namespace} deploy/stopover -- {command}`"),
+            // In their own namespace, which is not known here.
+            |command| format!("do it where operators work, `kubectl exec -it deploy/stopover -- {command}`"),
         );
         format!("{what} is refused, this Stopover is read-only: {self}; {leave_out}{place}")
     }
@@ -80,10 +80,10 @@ mod tests {
     #[test]
     fn a_refusal_says_what_why_and_where_to_do_it() {
         assert_eq!(
-            ReadOnly::Variable.refusal("a launch", Some("stopover run"), Some("payments")),
-            "a launch is refused, this Stopover is read-only: STOPOVER_READ_ONLY is set here, which no flag undoes; do it where operators work, `kubectl exec -it -n payments deploy/stopover -- stopover run`"
+            ReadOnly::Variable.refusal("a launch", Some("stopover run")),
+            "a launch is refused, this Stopover is read-only: STOPOVER_READ_ONLY is set here, which no flag undoes; do it where operators work, `kubectl exec -it deploy/stopover -- stopover run`"
         );
-        let flag = ReadOnly::Flag.refusal("a cancel", Some("stopover cancel"), None);
+        let flag = ReadOnly::Flag.refusal("a cancel", Some("stopover cancel"));
         assert!(flag.contains("--read-only was given; leave it out, or do it where operators work"), "{flag}");
     }
 }

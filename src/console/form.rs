@@ -196,10 +196,21 @@ impl Form {
 
     /// Types text into the field with the cursor; of several lines the first.
     pub fn paste(&mut self, text: &str) {
-        for c in text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()) {
-            self.edit(InputRequest::InsertChar(c));
+        if let Some(input) = self.fields.get_mut(self.focus).and_then(Field::input) {
+            insert_line(input, text);
+            self.problem = None;
         }
     }
+}
+
+/// Inserts the first line of a text at the cursor, without control characters.
+pub(super) fn insert_line(input: &mut Input, text: &str) {
+    // At once, not by characters: a text may be long.
+    let line: String = text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    let cursor = input.cursor() + line.chars().count();
+    let at = input.value().char_indices().nth(input.cursor()).map_or(input.value().len(), |(at, _)| at);
+    let (before, after) = input.value().split_at(at);
+    *input = Input::new(format!("{before}{line}{after}")).with_cursor(cursor);
 }
 
 #[cfg(test)]
@@ -232,6 +243,17 @@ mod tests {
         form.turn(1);
         form.paste("12\n99");
         assert_eq!(form.given()[1], ("limit".to_owned(), "12".to_owned()));
+        form.sideways(-1);
+        form.paste("支\t\u{1b}4\u{7}");
+        assert_eq!(form.given()[1], ("limit".to_owned(), "1支42".to_owned()));
+    }
+
+    #[test]
+    fn a_text_with_spaces_pasted_at_a_choice_changes_nothing() {
+        let choices = ParamKind::Choice(vec!["BR".to_owned(), "MX".to_owned()]);
+        let mut form = Form::new(vec![Field::of_param(&spec("region", choices, Some("BR")))]);
+        form.paste("one two three four");
+        assert_eq!(form.given(), [("region".to_owned(), "BR".to_owned())]);
     }
 
     #[test]

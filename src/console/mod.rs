@@ -36,5 +36,5 @@ pub mod ui;
 pub mod update;
 pub mod wall;
 
-pub use runtime::{run, watch};
+pub use runtime::{Ending, run, watch};
 pub use theme::{Appearance, ColourDepth};

@@ -1,6 +1,5 @@
 //! The loop: takes messages in, carries effects out, draws when something changed and the terminal is ready for it.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,71 +27,110 @@ use super::wall::Every;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::ledger::LedgerReader;
+use crate::place;
+use crate::pod::Shutdown;
 
 /// At most about 30 frames a second.
 const FRAME: Duration = Duration::from_millis(33);
 /// Messages taken in before the next look at the screen.
 const MOST_AT_ONCE: usize = 256;
-/// A terminal that does not take a frame within this time is given up.
-const STUCK: Duration = Duration::from_mins(1);
+/// How long leaving may wait for the last frame, and for the answer to the last question, which must not be left to a shell.
+const LAST_FRAME: Duration = Duration::from_millis(300);
+const LAST_ANSWER: Duration = Duration::from_millis(500);
+/// Leaving takes no longer than this, with somebody there and without.
+const LEAVING: Duration = Duration::from_secs(2);
+const LEAVING_NOBODY: Duration = Duration::from_millis(500);
 /// While the size may still come, and afterwards.
 const SIZE_AT_FIRST: Duration = Duration::from_millis(50);
 const SIZE_LATER: Duration = Duration::from_secs(5);
 
-/// Opens the console and stays until the operator leaves or the terminal is gone.
+/// Opens the console and stays until the operator leaves or the terminal is gone. After this the process must end: a thread of it may
+/// be stuck in a write. It is ended in any case, with `status_of_silence` if nobody answered at the terminal.
 ///
 /// # Errors
 /// When the terminal cannot be taken.
-pub async fn run(config: Config, look: Appearance) -> Result<()> {
+pub async fn run(config: Config, look: Appearance, status_of_silence: i32) -> Result<Ending> {
     let access = Access::of(&config);
-    stay(App::new(Arc::new(config), look, first_size()), access).await
+    stay(App::new(Arc::new(config), look, first_size()), access, status_of_silence).await
 }
 
-/// Opens a wall display and stays until somebody leaves or the terminal is gone. It has no way to a writer, whatever `config` allows.
+/// Opens a wall display, as [`run`] opens the console. It has no way to a writer, whatever `config` allows.
 ///
 /// # Errors
 /// When the terminal cannot be taken.
-pub async fn watch(config: Config, look: Appearance, every: Every) -> Result<()> {
-    stay(App::wall(config, look, every, first_size()), Access::ReadOnly).await
+pub async fn watch(config: Config, look: Appearance, every: Every, status_of_silence: i32) -> Result<Ending> {
+    stay(App::wall(config, look, every, first_size()), Access::ReadOnly, status_of_silence).await
 }
 
 fn first_size() -> (u16, u16) {
     terminal::size().unwrap_or(ASSUMED_SIZE)
 }
 
-async fn stay(app: App, access: Access) -> Result<()> {
+async fn stay(app: App, access: Access, status_of_silence: i32) -> Result<Ending> {
     let taken = terminal::take()?;
     let mut console = Console::start(app, access)?;
     let ending = console.follow().await;
-    let drained = console.output.drain(Duration::from_millis(300));
-    drop(taken);
     match ending {
-        Ending::Left if drained => {
-            farewell(&console.app);
-            Ok(())
+        Ending::Left | Ending::Asked => {
+            terminal::end_within(LEAVING, 0);
+            console.part().await;
         }
-        Ending::Left => Ok(()),
-        // Nobody is there to read an error, and a thread may be stuck in a write: nothing is left to wait for.
-        Ending::Gone => std::process::exit(0),
+        Ending::Silent(_) => terminal::end_within(LEAVING_NOBODY, status_of_silence),
+        Ending::Gone => terminal::end_within(LEAVING_NOBODY, 0),
     }
+    drop(taken);
+    if let Some(farewell) = farewell(ending, &console.app) {
+        terminal::say(&farewell);
+    }
+    Ok(ending)
 }
 
-enum Ending {
-    /// The operator left, or a signal asked to.
+/// Why the console ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The operator left.
     Left,
+    /// A signal asked it to.
+    Asked,
+    /// Nobody answered at the terminal for so long.
+    Silent(Duration),
     /// The terminal is gone.
     Gone,
 }
 
-/// What goes on is said after the screen is gone, where it stays to be read.
-fn farewell(app: &App) {
-    if app.wall.is_some() {
-        return;
-    }
+/// What is said after the screen is gone, where it stays to be read.
+fn farewell(ending: Ending, app: &App) -> Option<String> {
     let live = app.table.live();
-    let Some(first) = live.first() else { return };
-    let what = if live.len() == 1 { format!("{first} goes on") } else { format!("{} runs go on", live.len()) };
-    let _ = writeln!(std::io::stdout(), "{what} without this console; `stopover logs {first} -f` follows.");
+    let goes_on = match (live.first(), live.len()) {
+        (None, _) => None,
+        (Some(first), 1) => Some(format!("{first} goes on")),
+        (Some(_), count) => Some(format!("{count} runs go on")),
+    };
+    let place = &app.config.actor.place;
+    let (name, verb) = if app.wall.is_some() { ("wall display", " watch") } else { ("console", "") };
+    let again = format!("Attach again with: {}{verb}", place.invocation(true));
+    match ending {
+        // Nobody came to it for a run.
+        Ending::Left if app.wall.is_some() => None,
+        Ending::Left => {
+            let (what, first) = (goes_on?, live.first()?);
+            let stopover = place.invocation(false);
+            Some(format!("{what} without this console; `{stopover} logs {first} -f` follows."))
+        }
+        Ending::Asked if Shutdown::under_way(&app.config.state_dir).is_some() => Some(format!(
+            "This pod is being shut down, so the {name} left. Its runs stop at a checkpoint; attach to the pod that takes its place."
+        )),
+        Ending::Asked => {
+            let what = goes_on.map(|what| format!("; {what} without it")).unwrap_or_default();
+            Some(format!("The {name} was asked to end{what}. {again}"))
+        }
+        Ending::Silent(silence) => Some(format!(
+            "Nobody answered at this terminal for {} s, so the {name} left; {}. {again}",
+            silence.as_secs(),
+            goes_on.map_or_else(|| "runs go on".to_owned(), |what| format!("{what} without it")),
+        )),
+        Ending::Gone => None,
+    }
 }
 
 struct Console {
@@ -122,15 +160,14 @@ impl Console {
         let (pace, paced) = watch::channel(Pace::default());
         let (publish, readers) = watch::channel(None);
         let (subjects, inspected) = watch::channel(None);
-        let mut output = Output::start()?;
-        output.send(terminal::opening().to_vec());
+        let output = Output::start()?;
         input::listen(typed)?;
         tokio::spawn(feed::follow(config.ledger.clone(), paced, publish, messages.clone()));
         tokio::spawn(inspector::follow(inspected, readers.clone(), messages.clone()));
         let now = Instant::now();
-        let console = Self {
+        let mut console = Self {
             access: Arc::new(access),
-            app: App { in_kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(), ..app },
+            app: App { in_kubernetes: place::in_kubernetes(), ..app },
             started: now,
             messages,
             inbox,
@@ -146,6 +183,7 @@ impl Console {
             last_tick: now,
             sized: now,
         };
+        console.send(terminal::opening().to_vec(), &[]);
         console.load_catalog();
         Ok(console)
     }
@@ -165,7 +203,7 @@ impl Console {
             tokio::select! {
                 biased;
                 _ = hangup.recv() => return Ending::Gone,
-                _ = terminate.recv() => return Ending::Left,
+                _ = terminate.recv() => return Ending::Asked,
                 _ = interrupt.recv() => return Ending::Left,
                 _ = resized.recv() => self.look_at_size(),
                 input = self.inputs.recv() => {
@@ -186,16 +224,15 @@ impl Console {
             if self.app.leaving {
                 return Ending::Left;
             }
-            if self.output.is_broken() || self.output.busy_for() > STUCK {
+            if self.output.is_broken() {
                 return Ending::Gone;
             }
-            match self.pulse.beat(self.started.elapsed()) {
+            match self.pulse.beat(self.started.elapsed(), self.output.written()) {
                 Beat::Rest => {}
-                // A terminal that is still busy has its own deadline.
                 Beat::Ask => {
-                    self.output.send(pulse::QUERY.to_vec());
+                    self.send(pulse::QUERY.to_vec(), &[pulse::QUERY.len()]);
                 }
-                Beat::Leave => return Ending::Gone,
+                Beat::Leave(silence) => return Ending::Silent(silence),
             }
             self.draw();
         }
@@ -214,14 +251,15 @@ impl Console {
         let now = self.started.elapsed();
         match input {
             None | Some(Input::Gone) => return true,
-            Some(Input::Heard(Heard::Alive)) => self.pulse.answered(now),
-            Some(Input::Heard(Heard::Key(key))) => {
+            Some(Input::Heard(heard)) => {
                 self.pulse.heard(now);
-                self.take(Message::Key(key));
-            }
-            Some(Input::Heard(Heard::Paste(text))) => {
-                self.pulse.heard(now);
-                self.take(Message::Paste(text));
+                for heard in heard {
+                    match heard {
+                        Heard::Alive => self.pulse.answered(now),
+                        Heard::Key(key) => self.take(Message::Key(key)),
+                        Heard::Paste(text) => self.take(Message::Paste(text)),
+                    }
+                }
             }
         }
         false
@@ -255,7 +293,7 @@ impl Console {
         let size = self.size_pace().saturating_sub(self.sized.elapsed());
         let beat = self.pulse.due_in(self.started.elapsed());
         let mut wake = tick.min(size).min(beat);
-        if self.app.dirty && self.output.is_idle() {
+        if self.app.dirty && self.output.is_idle() && !self.pulse.is_behind(self.started.elapsed()) {
             wake = wake.min(self.until_next_frame());
         }
         wake.max(Duration::from_millis(1))
@@ -267,19 +305,50 @@ impl Console {
 
     /// Draws, if there is something to draw and the terminal can take it.
     fn draw(&mut self) {
-        if !self.app.dirty || !self.output.is_idle() || !self.until_next_frame().is_zero() {
+        let now = self.started.elapsed();
+        if !self.app.dirty || !self.output.is_idle() || self.pulse.is_behind(now) || !self.until_next_frame().is_zero()
+        {
             return;
         }
-        self.app.clock.advance(self.started.elapsed());
+        self.app.clock.advance(now);
         let app = &self.app;
         let Ok(bytes) = self.screen.frame(app.size, |buffer| view(app, buffer)) else { return };
         self.last_frame = Some(Instant::now());
         self.app.dirty = false;
-        if !bytes.is_empty() && !self.output.send(bytes) {
+        let (bytes, questions) = self.pulse.with_questions(bytes);
+        if !bytes.is_empty() && !self.send(bytes, &questions) {
             // It was idle a moment ago; should it ever not have taken the frame, the next one draws everything.
             self.screen.invalidate();
             self.app.dirty = true;
         }
+    }
+
+    /// Hands bytes to the terminal, with questions that end at these places of them.
+    fn send(&mut self, bytes: Vec<u8>, questions: &[usize]) -> bool {
+        let length = bytes.len();
+        let is_sent = self.output.send(bytes);
+        if is_sent {
+            self.pulse.handed_over(length, questions, self.started.elapsed());
+        }
+        is_sent
+    }
+
+    /// Before the terminal is given back: what is under way to it gets there, and what it still answers is not left to a shell.
+    async fn part(&mut self) {
+        if !self.output.drain(LAST_FRAME) {
+            return;
+        }
+        let answered = async {
+            while self.pulse.awaits_answer()
+                && let Some(Input::Heard(heard)) = self.inputs.recv().await
+            {
+                // Keys mean nothing to the console any more.
+                for _ in heard.into_iter().filter(|heard| *heard == Heard::Alive) {
+                    self.pulse.answered(self.started.elapsed());
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_ANSWER, answered).await;
     }
 
     fn load_catalog(&self) {

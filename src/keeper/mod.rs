@@ -128,7 +128,7 @@ async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
     };
     voice.say(format_args!(
         "keeper {} of pod {}, pid {}: it reaps what is orphaned, and has {} to stop all workers when the pod ends",
-        env!("CARGO_PKG_VERSION"),
+        config.actor.place.build(),
         config.actor.place.pod,
         me.pid,
         short_duration(settings.grace)

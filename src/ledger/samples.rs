@@ -21,7 +21,7 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(super) fn place(pod: &str) -> Place {
-    Place { pod: pod.to_owned(), namespace: None, node: None, image: None, version: "0.1.0".to_owned() }
+    Place { pod: pod.to_owned(), namespace: None, node: None, image: None, version: "0.1.0".to_owned(), revision: None }
 }
 
 pub(super) fn actor(operator: &str) -> Actor {

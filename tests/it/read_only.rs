@@ -80,7 +80,7 @@ fn every_verb_either_looks_or_is_refused() {
 #[test]
 fn who_tries_to_change_something_is_told_what_was_refused_and_why_and_where_to_do_it() {
     let by_flag = scene();
-    let by_variable = scene().variable("STOPOVER_READ_ONLY", "1").variable("STOPOVER_NAMESPACE", "payments");
+    let by_variable = scene().variable("STOPOVER_READ_ONLY", "1");
     let told_of_the_flag = "read-only: --read-only was given; leave it out, or do it";
     let told_of_the_variable = "read-only: STOPOVER_READ_ONLY is set here, which no flag undoes; do it";
     let ways: [(_, &[&str], _); 2] =
@@ -99,7 +99,7 @@ fn who_tries_to_change_something_is_told_what_was_refused_and_why_and_where_to_d
         assert_eq!(files(scene.path()), before, "nothing was created or changed");
     }
     let told = by_variable.stopover(&["run", NAME]).stderr;
-    assert!(told.contains("`kubectl exec -it -n payments deploy/stopover -- stopover run`"), "{told}");
+    assert!(told.contains("`kubectl exec -it deploy/stopover -- stopover run`"), "{told}");
 }
 
 #[test]

@@ -71,6 +71,13 @@ fn free_space(path: &Path) -> (bool, String) {
     }
 }
 
+/// Which build of Stopover this is, and in which image.
+pub fn check_build(config: &Config) -> Check {
+    let place = &config.actor.place;
+    let image = place.image.as_ref().map_or_else(String::new, |image| format!(", image {image}"));
+    Check { name: "version", verdict: Verdict::Ok, text: format!("{}{image}", place.build()) }
+}
+
 pub fn check_mirror(config: &Config) -> Check {
     let missed = "`kubectl logs` will not have what runs print";
     let (verdict, text) = match Mirror::probe(&config.mirror, &config.state_dir) {

@@ -7,19 +7,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use super::keys::{Heard, Parser};
+use super::keys::{Awaited, Heard, Parser};
 
 /// What the thread reports.
 #[derive(Debug)]
 pub enum Input {
-    /// Something was typed, pasted or answered.
-    Heard(Heard),
+    /// Bytes came: what they complete, which is nothing in the midst of a long paste.
+    Heard(Vec<Heard>),
     /// The terminal is gone; nothing more will come.
     Gone,
 }
 
-/// How long the rest of an escape sequence may take: connections tear them, people do not type them.
-const REST: Duration = Duration::from_millis(50);
+/// What follows an escape is not the escape key's if it comes within this time.
+const ESCAPE: Duration = Duration::from_millis(50);
+/// How long the rest of a sequence may take that has begun: connections tear them, people do not type them.
+const REST: Duration = Duration::from_secs(1);
 
 /// Starts reading standard input. The thread ends with the terminal, or with the receiver.
 ///
@@ -29,10 +31,8 @@ pub fn listen(inputs: mpsc::Sender<Input>) -> io::Result<()> {
     std::thread::Builder::new().name("terminal input".to_owned()).spawn(move || {
         let mut parser = Parser::default();
         while let Some(heard) = next(&mut parser) {
-            for heard in heard {
-                if inputs.blocking_send(Input::Heard(heard)).is_err() {
-                    return;
-                }
+            if inputs.blocking_send(Input::Heard(heard)).is_err() {
+                return;
             }
         }
         let _ = inputs.blocking_send(Input::Gone);
@@ -43,10 +43,13 @@ pub fn listen(inputs: mpsc::Sender<Input>) -> io::Result<()> {
 /// Waits for bytes; `None` when the terminal is gone.
 fn next(parser: &mut Parser) -> Option<Vec<Heard>> {
     let stdin = io::stdin();
-    let rest = Timespec::try_from(REST).ok();
-    let timeout = if parser.is_waiting() { rest.as_ref() } else { None };
+    let timeout = match parser.waits_for() {
+        Awaited::Anything => None,
+        Awaited::AfterEscape => Timespec::try_from(ESCAPE).ok(),
+        Awaited::Rest => Timespec::try_from(REST).ok(),
+    };
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    match poll(&mut fds, timeout) {
+    match poll(&mut fds, timeout.as_ref()) {
         Ok(0) => return Some(parser.settle()),
         Ok(_) => {}
         Err(Errno::INTR) => return Some(Vec::new()),

@@ -14,6 +14,17 @@ pub enum Heard {
     Alive,
 }
 
+/// What a [`Parser`] waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Nothing has begun.
+    Anything,
+    /// An escape came: a key, unless a sequence follows at once.
+    AfterEscape,
+    /// A sequence or a character has begun.
+    Rest,
+}
+
 /// Takes bytes as they come, in pieces of any size.
 #[derive(Debug, Default)]
 pub struct Parser {
@@ -59,10 +70,14 @@ impl Parser {
         heard
     }
 
-    /// Whether it waits for the rest of something; if nothing comes soon, call [`Parser::settle`].
+    /// What it waits for; if that does not come in time, call [`Parser::settle`].
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        !self.pending.is_empty()
+    pub fn waits_for(&self) -> Awaited {
+        match &self.pending[..] {
+            [] => Awaited::Anything,
+            [0x1b] if self.paste.is_none() => Awaited::AfterEscape,
+            _ => Awaited::Rest,
+        }
     }
 
     /// Nothing more came: an escape that began nothing was the escape key.
@@ -233,7 +248,7 @@ mod tests {
             let mut parser = Parser::default();
             let pieces: Vec<_> = bytes.iter().flat_map(|byte| parser.feed(&[*byte])).collect();
             assert_eq!(pieces, whole);
-            assert!(!parser.is_waiting());
+            assert_eq!(parser.waits_for(), Awaited::Anything);
         }
     }
 
@@ -241,9 +256,29 @@ mod tests {
     fn a_lone_escape_is_the_escape_key_once_nothing_follows() {
         let mut parser = Parser::default();
         assert!(parser.feed(b"\x1b").is_empty());
-        assert!(parser.is_waiting());
+        assert_eq!(parser.waits_for(), Awaited::AfterEscape);
         assert_eq!(parser.settle(), [plain(KeyCode::Esc)]);
-        assert!(!parser.is_waiting());
+        assert_eq!(parser.waits_for(), Awaited::Anything);
+    }
+
+    #[test]
+    fn the_rest_of_an_answer_that_a_connection_has_torn_is_waited_for() {
+        let mut parser = Parser::default();
+        assert!(parser.feed(b"\x1b[").is_empty());
+        assert_eq!(parser.waits_for(), Awaited::Rest);
+        assert_eq!(parser.feed(b"0n"), [Heard::Alive]);
+    }
+
+    #[test]
+    fn a_large_paste_of_anything_is_text_whatever_its_pieces() {
+        let line = "r\ry\tq\x03\x1b[B\x1bOA支\u{7f}";
+        let pasted = format!("\x1b[200~{}\x1b[201~", line.repeat(100_000 / line.len()));
+        for size in [1, 7, 4096] {
+            let mut parser = Parser::default();
+            let heard: Vec<_> = pasted.as_bytes().chunks(size).flat_map(|piece| parser.feed(piece)).collect();
+            assert!(matches!(&heard[..], [Heard::Paste(text)] if text.len() <= LONGEST_PASTE), "{size}");
+            assert_eq!(parser.feed(b"j"), [plain(KeyCode::Char('j'))]);
+        }
     }
 
     #[test]

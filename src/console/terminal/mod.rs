@@ -1,7 +1,7 @@
 //! The terminal: entered and left in one place, read and written by threads of their own.
 //!
 //! Under `kubectl exec` a terminal whose other end is gone says nothing, accepts some 85 KB more, and then blocks a write for ever.
-//! Hence nothing but [`output`]'s thread ever writes to it, nothing ever waits for that thread, and [`pulse`] asks now and then
+//! Hence nothing but [`output`]'s thread ever writes to it, nothing ever waits for that thread, and [`pulse`] asks
 //! whether anybody is there.
 
 pub mod input;
@@ -11,6 +11,7 @@ pub mod pulse;
 
 use std::io;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rustix::termios::{self, OptionalActions, Termios};
 
@@ -63,6 +64,19 @@ impl Drop for Taken {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Says a line, on a terminal that has been given back. Whoever calls this shall have called [`end_within`] before.
+pub fn say(line: &str) {
+    output::write_if_possible(format!("{line}\n").as_bytes());
+}
+
+/// Ends this process with a status after so long, whatever it is waiting for then: a terminal can block even the one who leaves.
+pub fn end_within(patience: Duration, status: i32) {
+    let _ = std::thread::Builder::new().name("leaving".to_owned()).spawn(move || {
+        std::thread::sleep(patience);
+        std::process::exit(status);
+    });
 }
 
 /// The terminal's size; `None` while it is unknown, which under `kubectl exec` it is for up to 100 ms after the start (0x0).

@@ -18,12 +18,14 @@ use tokio::sync::Notify;
 const BEGIN_SYNCHRONISED: &[u8] = b"\x1b[?2026h";
 const END_SYNCHRONISED: &[u8] = b"\x1b[?2026l";
 
+/// Bytes of one write: small enough that a slow terminal shows its progress.
+const PIECE: usize = 1024;
+
 /// The writing thread's end of the terminal.
 pub struct Output {
     frames: SyncSender<Vec<u8>>,
     done: Arc<Done>,
-    writing_since: Option<Instant>,
-    /// Frames handed over.
+    /// Bytes handed over.
     sent: u64,
 }
 
@@ -33,7 +35,7 @@ struct Done {
     notify: Notify,
     /// Whether the terminal refused a write.
     broken: AtomicBool,
-    /// Frames written.
+    /// Bytes written.
     written: AtomicU64,
 }
 
@@ -47,28 +49,24 @@ impl Output {
         let done = Arc::new(Done::default());
         let writer = Arc::clone(&done);
         std::thread::Builder::new().name("terminal output".to_owned()).spawn(move || write_all(&inbox, &writer))?;
-        Ok(Self { frames, done, writing_since: None, sent: 0 })
+        Ok(Self { frames, done, sent: 0 })
     }
 
     /// Whether the terminal has taken the last frame.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.writing_since.is_none()
+        self.written() == self.sent
     }
 
-    /// Waits until the terminal has taken the last frame; for ever if there is none under way.
-    pub async fn taken(&mut self) {
-        if self.writing_since.is_none() {
-            return std::future::pending().await;
-        }
+    /// Waits until the terminal has taken a frame, if it has not since the last time.
+    pub async fn taken(&self) {
         self.done.notify.notified().await;
-        self.writing_since = None;
     }
 
-    /// How long the terminal has been busy with the frame it has.
+    /// How many bytes the terminal has taken since the start.
     #[must_use]
-    pub fn busy_for(&self) -> Duration {
-        self.writing_since.map_or(Duration::ZERO, |since| since.elapsed())
+    pub fn written(&self) -> u64 {
+        self.done.written.load(Ordering::Acquire)
     }
 
     /// Whether the terminal refused a write: it is gone.
@@ -79,19 +77,19 @@ impl Output {
 
     /// Hands over bytes. Only when idle: what is handed over while another frame is being written is not taken.
     pub fn send(&mut self, bytes: Vec<u8>) -> bool {
+        let length = bytes.len() as u64;
         if !self.is_idle() || self.frames.try_send(bytes).is_err() {
             return false;
         }
-        self.writing_since = Some(Instant::now());
-        self.sent += 1;
+        self.sent += length;
         true
     }
 
     /// Waits at most `patience` for the frame under way. Answers whether the terminal takes what it is sent.
-    pub fn drain(&mut self, patience: Duration) -> bool {
+    pub fn drain(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while !self.is_broken() {
-            if self.done.written.load(Ordering::Acquire) == self.sent {
+            if self.is_idle() {
                 return true;
             }
             if Instant::now() >= deadline {
@@ -108,8 +106,11 @@ fn write_all(inbox: &Receiver<Vec<u8>>, done: &Done) {
     while let Ok(frame) = inbox.recv() {
         let mut rest = &frame[..];
         while !rest.is_empty() && !done.broken.load(Ordering::Acquire) {
-            match rustix::io::write(&stdout, rest) {
-                Ok(written) => rest = &rest[written..],
+            match rustix::io::write(&stdout, &rest[..rest.len().min(PIECE)]) {
+                Ok(written) => {
+                    rest = &rest[written..];
+                    done.written.fetch_add(written as u64, Ordering::Release);
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 // Somebody else made the terminal non-blocking: wait until it takes more.
                 Err(rustix::io::Errno::AGAIN) => {
@@ -118,7 +119,6 @@ fn write_all(inbox: &Receiver<Vec<u8>>, done: &Done) {
                 Err(_) => done.broken.store(true, Ordering::Release),
             }
         }
-        done.written.fetch_add(1, Ordering::Release);
         done.notify.notify_one();
     }
 }
@@ -129,6 +129,7 @@ pub(super) fn write_if_possible(bytes: &[u8]) {
     let patience = Timespec::try_from(Duration::from_millis(200)).ok();
     let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
     if matches!(poll(&mut fds, patience.as_ref()), Ok(1..)) && fds[0].revents() == PollFlags::OUT {
+        // Not through the buffer of standard output, which is flushed, and waited for, at the end.
         let _ = rustix::io::write(&stdout, bytes);
     }
 }
@@ -177,12 +178,21 @@ impl Screen {
         if changes.is_empty() && !self.stale {
             return Ok(Vec::new());
         }
-        backend.draw(changes.into_iter())?;
+        // Each run of cells begins with its place: what stands behind a doubtful one is put where it belongs.
+        for run in changes.chunk_by(|(_, _, before), _| !is_doubtful(before.symbol())) {
+            backend.draw(run.iter().copied())?;
+        }
         bytes.extend_from_slice(END_SYNCHRONISED);
         std::mem::swap(&mut self.shown, &mut self.next);
         self.stale = false;
         Ok(bytes)
     }
+}
+
+/// Whether terminals disagree about how many columns a symbol takes: emoji, and whatever is combined of several characters.
+fn is_doubtful(symbol: &str) -> bool {
+    let mut chars = symbol.chars();
+    chars.next().is_some_and(|c| c >= '\u{1f000}') || chars.next().is_some()
 }
 
 #[cfg(test)]
@@ -200,5 +210,16 @@ mod tests {
         assert!(draw("12s").is_empty());
         let next = String::from_utf8(draw("13s")).unwrap();
         assert!(next.contains('3') && !next.contains("12"), "{next:?}");
+    }
+
+    #[test]
+    fn what_follows_a_character_of_doubtful_width_is_put_in_its_place() {
+        for symbol in ["🏦", "👩‍💻", "🇧🇷", "✈️"] {
+            let mut screen = Screen::new((20, 1));
+            let text = format!("ab{symbol}cd");
+            let bytes = screen.frame((20, 1), |buffer| buffer.set_string(0, 0, &text, Style::new())).unwrap();
+            let frame = String::from_utf8(bytes).unwrap();
+            assert!(frame.contains(&format!("ab{symbol}")) && frame.contains("\x1b[1;5Hcd"), "{frame:?}");
+        }
     }
 }

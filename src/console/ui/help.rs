@@ -18,7 +18,8 @@ pub(in crate::console) fn last_scroll(app: &App) -> u16 {
 pub(super) fn draw(app: &App, buffer: &mut Buffer) {
     let area = area(app.size);
     Clear.render(area, buffer);
-    super::dialog::frame(app, area, "Keys", app.look.accent(), buffer);
+    let title = format!("Keys of Stopover {}", app.config.actor.place.build());
+    super::dialog::frame(app, area, &title, app.look.accent(), buffer);
     super::scrolled(app, inner(area), &lines(app), app.help.unwrap_or(0), buffer);
 }
 

@@ -6,6 +6,7 @@ use tui_input::{Input, InputRequest};
 use super::{act, dialog};
 use crate::console::app::{App, Pane, Prompt, PromptKind, Tone};
 use crate::console::effect::{Effect, LogWish};
+use crate::console::form::insert_line;
 use crate::console::keymap::{self, Command, Context};
 use crate::console::ui::layout::Layout;
 use crate::logs::reader::Direction;
@@ -34,9 +35,7 @@ pub(super) fn paste(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     if let Some(form) = app.dialog.as_mut().and_then(super::super::dialog::Dialog::form_mut) {
         form.paste(text);
     } else if let Some(prompt) = &mut app.prompt {
-        for c in text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()) {
-            prompt.input.handle(InputRequest::InsertChar(c));
-        }
+        insert_line(&mut prompt.input, text);
         typed(app, effects);
     }
     // Anywhere else pasted text is not keys: a stray paste must not launch anything.

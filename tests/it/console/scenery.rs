@@ -52,6 +52,7 @@ pub fn actor(operator: &str, pod: &str) -> Actor {
         node: None,
         image: Some("registry/payments:1.84.0".to_owned()),
         version: "0.1.0".to_owned(),
+        revision: Some("3f2a9c1d0b5e".to_owned()),
     };
     Actor { operator: operator.to_owned(), place: place.into() }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::pty::Terminal;
-use crate::support::scene::Scene;
+use crate::support::pty::{Manner, Terminal};
+use crate::support::scene::{STOPOVER, Scene};
 
 const AT_ONCE: Duration = Duration::from_secs(5);
+const NONE: &[&str] = &[];
 
 fn scene() -> Scene {
     Scene::new()
@@ -92,14 +93,15 @@ fn signals_end_the_console_at_once() {
         terminal.shows("2 pending");
         terminal.signal(signal);
         assert_eq!(terminal.ends_within(AT_ONCE), 0, "{signal:?}");
-        assert!(!terminal.modes().0, "{signal:?} leaves the alternate screen");
+        crate::support::eventually("it leaves the alternate screen", AT_ONCE, || (!terminal.modes().0).then_some(()));
     }
 }
 
 #[test]
 fn a_terminal_that_takes_nothing_does_not_hold_the_console() {
     let scene = scene();
-    let mut terminal = Terminal::console(&scene, &[]);
+    // It has never answered, so that it is not left for that.
+    let mut terminal = Terminal::at(&scene, Manner { answers: false, ..Manner::default() }, STOPOVER, NONE);
     terminal.shows("2 pending");
     terminal.stall();
     // Whole screens of change, until the terminal is full and a write hangs.
@@ -126,19 +128,23 @@ fn a_size_that_comes_late_is_taken_up() {
 }
 
 #[test]
-fn an_idle_console_writes_nothing_and_rests() {
+fn an_idle_console_writes_nothing_but_questions_and_rests() {
     let scene = scene();
     let mut terminal = Terminal::console(&scene, &[]);
     terminal.shows("2 pending");
     let quiet = |terminal: &Terminal| {
         let before = terminal.received();
         std::thread::sleep(Duration::from_secs(1));
-        (terminal.received() == before).then_some(())
+        (terminal.received() <= before + 8).then_some(())
     };
     crate::support::eventually("the first second of quiet", Duration::from_secs(20), || quiet(&terminal));
     let (bytes, cpu) = (terminal.received(), terminal.cpu());
     std::thread::sleep(Duration::from_secs(6));
-    assert_eq!(terminal.received(), bytes, "nothing changes, nothing is written");
+    let written = terminal.received() - bytes;
+    assert!(
+        (4..=32).contains(&written) && written.is_multiple_of(4),
+        "a question a second, and nothing else: {written}"
+    );
     // Unoptimised and beside other tests; a release build stays far below half a percent.
     assert!(
         terminal.cpu().saturating_sub(cpu) < Duration::from_millis(300),

@@ -36,7 +36,7 @@ fn leave(mut terminal: Terminal) {
 #[test]
 fn a_run_that_another_process_launches_appears_takes_its_turns_and_its_end_is_said() {
     let scene = scene();
-    let mut terminal = Terminal::console(&scene, &["watch", "--every", "1s"]);
+    let terminal = Terminal::console(&scene, &["watch", "--every", "1s"]);
     terminal.shows("READ-ONLY");
     terminal.shows("Nothing is at work.");
     terminal.shows("3 pending");
@@ -166,4 +166,15 @@ fn a_terminal_that_is_gone_ends_it() {
     terminal.hang_up();
     terminal.ends_within(AT_ONCE);
     eventually("it left nothing behind", AT_ONCE, || (!scene.state().join("ledger.db").exists()).then_some(()));
+}
+
+#[test]
+fn only_who_leaves_it_ends_a_loop_around_it() {
+    let scene = scene();
+    let mut terminal = Terminal::console(&scene, &["watch"]);
+    terminal.shows("3 pending");
+    terminal.signal(rustix::process::Signal::TERM);
+    assert_eq!(terminal.ends_within(AT_ONCE), 8, "as when a pod ends");
+    terminal.shows("The wall display was asked to end");
+    terminal.shows("stopover watch");
 }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use crate::support::pty::Terminal;
+use crate::support::pty::{Manner, Terminal};
+use crate::support::scene::STOPOVER;
 
 use super::*;
 
 /// Launches from a console, has something happen to that, and lets the run end.
 fn launched_from_a_console(fault: impl FnOnce(&mut Terminal)) {
+    launched_at(Manner::default(), fault);
+}
+
+fn launched_at(manner: Manner, fault: impl FnOnce(&mut Terminal)) {
     let case = Case::new();
-    let mut terminal = Terminal::console(&case.scene, &[]);
+    let mut terminal = Terminal::at(&case.scene, manner, STOPOVER, &[] as &[&str]);
     terminal.shows("1 pending");
     terminal.type_keys("r");
     terminal.shows(&format!("Run {NAME}"));
@@ -37,10 +42,19 @@ fn a_console_whose_terminal_is_gone_leaves_its_runs_alone() {
     });
 }
 
-/// As with a broken transport of `exec`: no hang-up, no end of input, and a write that hangs.
+/// As with a broken transport of `exec`: no hang-up, no end of input, no answer.
+#[test]
+fn a_console_whose_terminal_vanishes_leaves_its_runs_alone() {
+    launched_from_a_console(|terminal| {
+        terminal.vanish();
+        assert_eq!(terminal.ends_within(Duration::from_secs(30)), 8);
+    });
+}
+
+/// The same at a terminal that cannot answer, and a write that hangs.
 #[test]
 fn a_console_that_nobody_reads_leaves_its_runs_alone() {
-    launched_from_a_console(|terminal| {
+    launched_at(Manner { answers: false, ..Manner::default() }, |terminal| {
         terminal.stall();
         for _ in 0..200 {
             terminal.type_keys("?");

@@ -28,6 +28,7 @@ fn a_console_leaves_and_puts_its_terminal_in_order_while_the_keeper_still_waits_
     assert!(!pod.output().contains("worker stopped in"), "{}", pod.output());
     eventually("the screen is the shell's again", PATIENCE, || (terminal.modes() == (false, false)).then_some(()));
     assert_ne!(terminal.discipline(), raw);
+    terminal.shows("This pod is being shut down, so the console left");
     go(&scene);
     assert!(pod.ends().success());
     assert_eq!(scene.run("stubborn")["state"], "interrupted");

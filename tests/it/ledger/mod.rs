@@ -86,6 +86,7 @@ fn place(pod: &str) -> Place {
         node: None,
         image: Some("payments:7f3a".to_owned()),
         version: "0.1.0".to_owned(),
+        revision: Some("3f2a9c1d0b5e".to_owned()),
     }
 }
 

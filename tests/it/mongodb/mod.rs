@@ -6,6 +6,7 @@ mod launch;
 mod pods;
 mod remaining;
 mod rights;
+mod roles;
 mod viewer;
 mod watch;
 

@@ -1,6 +1,7 @@
 //! What all tests share.
 
 pub mod documents;
+pub mod link;
 pub mod mongo;
 pub mod pod;
 pub mod proxy;

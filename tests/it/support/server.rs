@@ -86,6 +86,11 @@ impl Server {
         self.uri(&format!("reader:{PASSWORD_IN_URI}"))
     }
 
+    /// A connection string for who may do everything.
+    pub fn admin(&self) -> String {
+        self.uri(ADMIN)
+    }
+
     /// A connection string for a new user with a role of its own, given as the server's command `createRole`.
     pub async fn user(&self, role: Document) -> String {
         let admin = Client::with_uri_str(self.uri(ADMIN)).await.unwrap().database("admin");

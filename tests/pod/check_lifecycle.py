@@ -1,0 +1,108 @@
+"""What happens to runs when their pod goes away."""
+
+import re
+import time
+
+from check_terminals import console, tick
+from cluster import eventually, must
+from runner import check
+
+
+def ticks(world):
+    """The numbers that 01_tick's latest run has said, in order, whatever attempt."""
+    return [int(number) for number in re.findall(r"tick (\d+) of attempt", world.stopover("logs", "01_tick", "--raw"))]
+
+
+def in_order_and_each_once(numbers):
+    must(numbers == list(range(1, len(numbers) + 1)), f"each number once and in order: {numbers}")
+
+
+def fresh(world):
+    run = world.stopover.run("01_tick")
+    if run and run["state"] in ("running", "paused", "interrupted", "lost"):
+        world.stopover("cancel", "01_tick", "--wait")
+    tick(world)
+    eventually("it has ticked", lambda: (world.stopover.run("01_tick")["done"] or 0) >= 3)
+
+
+@check
+def a_rollout_interrupts_a_run_which_goes_on_in_the_new_pod(world):
+    fresh(world)
+    old = world.staging.pod()
+    world.staging.kubectl("set", "image", "deploy/stopover", f"stopover={world.second}")
+    world.staging.kubectl("rollout", "status", "deploy/stopover", "--timeout=120s")
+    new = world.staging.pod()
+    run = world.stopover.until("01_tick", "running")
+    eventually("it ticks in the new pod", lambda: "of attempt 2" in world.stopover("logs", "01_tick", "--raw"))
+    run = world.stopover.run("01_tick")
+    must(run["attempt"] == 2 and run["pod"] == new != old, f"{run}")
+    must(any(event["kind"] == "interrupted" for event in run["events"]), f"{run['events']}")
+    in_order_and_each_once(ticks(world))
+    must("of attempt 2" in world.staging.logs(new), "kubectl logs of the new pod has it")
+
+
+@check
+def a_pod_that_is_deleted_while_somebody_is_attached_gives_the_terminal_back(world):
+    fresh(world)
+    with console(world) as terminal:
+        terminal.shows("connected")
+        pod = world.staging.pod()
+        began = time.monotonic()
+        world.staging.kubectl("delete", "pod", pod, "--wait=false")
+        terminal.shows("ended with", patience=60)
+        gone = time.monotonic() - began
+        must("─ 01_tick ─" not in terminal.screen(), f"the screen is given back:\n{terminal.screen()}")
+    world.staging.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=70s")
+    ended = time.monotonic() - began
+    must(ended < 50, f"well before the grace period of 60 s is over: {ended:.0f} s")
+    world.staging.pod()
+    world.stopover.until("01_tick", "running")
+    eventually("it goes on", lambda: "of attempt 2" in world.stopover("logs", "01_tick", "--raw"))
+    in_order_and_each_once(ticks(world))
+    world.stopover("cancel", "01_tick", "--wait")
+    return f"terminal back after {gone:.1f} s, pod gone after {ended:.1f} s"
+
+
+@check
+def a_pod_that_is_killed_without_grace_loses_nothing(world):
+    fresh(world)
+    pod = world.staging.pod()
+    world.staging.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    world.staging.pod()
+    run = world.stopover.until("01_tick", "running", patience=120)
+    eventually("it goes on", lambda: world.stopover.run("01_tick")["attempt"] == 2, 120)
+    eventually("it ticks again", lambda: "of attempt 2" in world.stopover("logs", "01_tick", "--raw"))
+    world.stopover("cancel", "01_tick", "--wait")
+    run = world.stopover.run("01_tick")
+    return f"attempt {run['attempt']} took over"
+
+
+@check
+def a_backfill_whose_pod_is_deleted_changes_every_document_once(world):
+    total = 200_000
+    world.database.ask(f"(payments.payouts.drop(), [payments.payouts.insert_many([{{'_id': n + k, 'amount': 100 + n + k}} for k in range(10000)]) for n in range(0, {total}, 10000)]) and 0")
+    state = (world.stopover.run("06_add_net_to_payouts") or {}).get("state")
+    world.stopover("run", "06_add_net_to_payouts", *(["--rerun"] if state else []))
+    changed = "payments.payouts.count_documents({'times': {'$exists': True}})"
+    eventually("a part is done", lambda: world.database.ask(changed) > total // 20)
+    world.staging.kubectl("delete", "pod", world.staging.pod(), "--wait=false")
+    done = world.database.ask(changed)
+    must(done < total, "it was not over yet")
+    world.staging.pod()
+    world.stopover.until("06_add_net_to_payouts", "succeeded", patience=240)
+    run = world.stopover.run("06_add_net_to_payouts")
+    must(run["attempt"] >= 2, f"{run}")
+    must(world.database.ask("payments.payouts.count_documents({'times': 1})") == total, "every document was changed once")
+    return f"deleted at {done} of {total}, {run['attempt']} attempts"
+
+
+@check
+def a_program_that_takes_all_memory_fails_and_nothing_else_does(world):
+    pod = world.staging.pod()
+    state = (world.stopover.run("04_hungry") or {}).get("state")
+    world.stopover("run", "04_hungry", *(["--rerun"] if state else []))
+    run = world.stopover.until("04_hungry", "failed", "interrupted")
+    must(run["state"] == "failed", f"{run}")
+    status = world.staging.kubectl("get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+    must(status == "0", f"the pod was restarted {status} times")
+    return run["error"]["message"]
