@@ -29,7 +29,8 @@ fn what_an_older_run_has_begun_is_not_forgotten_when_everything_is_read_anew() {
     known.get_mut(&id(FAILED)).unwrap().begun = None;
     let everything =
         |histories| Feed::Everything { seen: Seen { now: now(), value: histories }, latency: Duration::from_millis(2) };
-    let mut desk = Desk::ready((120, 40));
+    let mut desk = Desk::blank(config(), (120, 40));
+    desk.tell(Message::Catalog(std::sync::Arc::new(catalog())));
     desk.tell(Message::Feed(everything(known.clone())));
     desk.select(FAILED);
     assert_eq!(desk.app.history(&id(FAILED)).unwrap().begun, None);

@@ -208,6 +208,21 @@ async fn a_connection_string_of_another_database_is_told_from_an_empty_ledger() 
     assert!(ended.stderr.contains("check which database the connection string names"), "{}", ended.stderr);
 }
 
+#[tokio::test]
+async fn a_ledger_that_lost_its_indexes_says_what_brings_them_back() {
+    let server = Server::start().await;
+    let writer = used(&server).await;
+    let viewer = pod("pod-b", server.user(documented()).await).variable("STOPOVER_READ_ONLY", "1");
+    let database = mongodb::Client::with_uri_str(server.writer()).await.unwrap().database("payments");
+    database.collection::<Document>("stopover_runs").drop_indexes().await.unwrap();
+    let ended = without_password(viewer.stopover(&["list"]));
+    assert_eq!(ended.status, 6);
+    assert!(ended.stderr.contains("needs an index that is missing"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`stopover init`"), "{}", ended.stderr);
+    stamp(&writer);
+    viewer.must(&["list"]);
+}
+
 /// The privileges that a role of the server consists of are the ones that the page lists.
 #[test]
 fn the_page_grants_find_on_the_four_collections_and_nothing_else() {
