@@ -93,7 +93,8 @@ impl Layout {
         let wanted = u16::try_from(counted.map(|state| app.table.count(state)).sum::<u32>()).unwrap_or(u16::MAX);
         // Where there is room, some of what was last, too.
         let (more, share) = if rows >= 30 { (4, 35) } else { (1, 30) };
-        let table = wanted.saturating_add(more).clamp(3, body.height * share / 100);
+        let all = u16::try_from(app.table.len().0).unwrap_or(u16::MAX).saturating_add(1);
+        let table = wanted.saturating_add(more).min(all).clamp(3, body.height * share / 100);
         layout.table = Some(Rect { height: table, ..body });
         let lower = Rect { y: body.y + table, height: body.height - table, ..body };
         if columns >= SIDE_BY_SIDE {

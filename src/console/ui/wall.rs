@@ -58,8 +58,9 @@ pub(super) fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
     let columns = usize::from(width).saturating_sub(1);
     let Some(run) = app.shown_run() else { return Vec::new() };
     let mut lines = Vec::new();
-    if let Some(Entry::Ready(migration)) = app.entry(&run.migration) {
-        let description = migration.description.lines().next().unwrap_or_default();
+    if let Some(Entry::Ready(migration)) = app.entry(&run.migration)
+        && let Some(description) = migration.description.lines().next()
+    {
         if app.size.1 >= TALL {
             lines.extend(
                 wrap(description, columns.saturating_sub(1)).into_iter().map(|line| Line::raw(format!(" {line}"))),
