@@ -25,10 +25,11 @@ RUN find src build.rs -exec touch {} + \
     && cargo rustc --release --locked --bin stopover -- -C target-feature=+crt-static \
     && install -D -m 0755 target/release/stopover /image/usr/local/bin/stopover \
     && /image/usr/local/bin/stopover --version
-# The catalog is to be read, not changed, by whoever runs it.
+# The catalog is to be read, not changed, by whoever runs it. The state is for any user, as that of a pod with a uid of its own: what it holds, Stopover
+# keeps to itself.
 COPY k8s/sample /image/sample
 COPY migrations/*.sh /image/sample/migrations/
-RUN chmod -R a+rX,go-w /image && install -d -m 0700 /image/var/lib/stopover
+RUN chmod -R a+rX,go-w /image && install -d -m 0755 /image/var/lib && install -d -m 1777 /state/stopover
 
 FROM ${RUNTIME_IMAGE}
 ARG STOPOVER_VERSION=
@@ -40,8 +41,10 @@ LABEL org.opencontainers.image.title="Stopover" \
       org.opencontainers.image.revision="${STOPOVER_REVISION}"
 COPY --from=build /image/usr /usr
 COPY --from=build /image/sample /sample
-COPY --from=build --chown=65532:65532 /image/var/lib/stopover /var/lib/stopover
-ENV STOPOVER_SAMPLE_DIR=/var/lib/stopover/sample
+# The parents first: `--chown` gives the user what is not there yet, and that shall be the state alone.
+COPY --from=build /image/var /var
+COPY --from=build --chown=65532:65532 /state /var/lib
+ENV STOPOVER_STATE_DIR=/var/lib/stopover STOPOVER_SAMPLE_DIR=/var/lib/stopover/sample
 WORKDIR /sample
 # Numeric: Kubernetes refuses `runAsNonRoot` with a name.
 USER 65532:65532
