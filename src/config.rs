@@ -1,5 +1,7 @@
 //! What this process was told: flags over environment over `stopover.yaml` over defaults.
 
+mod read_only;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use crate::ledger::{EnvironmentName, LedgerAddress};
 use crate::place::{Actor, Place};
 use crate::secret::{Secret, uri_password};
 
+pub use read_only::ReadOnly;
+
 /// What the flags common to all commands say; `None` where a flag was not given.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -23,8 +27,8 @@ pub struct Flags {
     pub ledger: Option<String>,
     /// `--operator`
     pub operator: Option<String>,
-    /// `--read-only`
-    pub read_only: bool,
+    /// `--read-only`, or `--read-only=false`
+    pub read_only: Option<bool>,
 }
 
 /// Everything a command needs to know about its surroundings.
@@ -46,8 +50,8 @@ pub struct Config {
     pub mirror: MirrorTarget,
     /// Who acts, and from where.
     pub actor: Actor,
-    /// Look, don't touch. Set by `--read-only` or `STOPOVER_READ_ONLY=1`; no flag undoes the variable.
-    pub read_only: bool,
+    /// Look, don't touch, and why. Set by `--read-only` or `STOPOVER_READ_ONLY=1`; no flag undoes the variable.
+    pub read_only: Option<ReadOnly>,
     /// How long a worker's right holds, how often it is renewed, and how much of it is kept to stop in.
     pub lease: LeaseTerms,
     /// How long a stopping program has between SIGTERM and SIGKILL.
@@ -240,8 +244,7 @@ impl Config {
             .map(|name| name.trim().chars().filter(|c| !c.is_control()).take(64).collect::<String>())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "unknown".to_owned());
-        let read_only = flags.read_only
-            || variable("STOPOVER_READ_ONLY").is_some_and(|value| !matches!(value.as_str(), "0" | "false" | "no"));
+        let read_only = ReadOnly::chosen(flags.read_only, variable("STOPOVER_READ_ONLY").as_deref())?;
         let Settings { lease, grace } = settings;
         Ok(Self {
             catalog,
@@ -256,6 +259,14 @@ impl Config {
             lease: lease_terms(lease)?,
             grace: duration("STOPOVER_GRACE")?.or(grace).unwrap_or(Self::DEFAULT_GRACE),
         })
+    }
+
+    /// Why `what` is not done here, and where it is, when this process only looks; see [`ReadOnly::refusal`].
+    ///
+    /// # Errors
+    /// The whole of that in a sentence.
+    pub fn may_change(&self, what: &str, command: Option<&str>) -> Result<(), String> {
+        self.read_only.map_or(Ok(()), |read_only| Err(read_only.refusal(what, command)))
     }
 
     /// See [`Config::grace`].

@@ -2,15 +2,16 @@
 
 use super::Exit;
 
-/// Explains how to attach, and what scripts use instead.
+/// Explains how to attach to `command`, and what scripts use instead.
 #[must_use]
-pub fn explain() -> Exit {
+pub fn explain(command: &str) -> Exit {
+    let what = if command == "stopover" { "the console cannot open" } else { "nothing can be shown" };
     eprintln!(
         "\
-stopover: there is no terminal here, so the console cannot open.
+stopover: there is no terminal here, so {what}.
 
 Attach with a terminal:
-  kubectl exec -it deploy/stopover -- stopover
+  kubectl exec -it deploy/stopover -- {command}
 
 Or use the script commands:
   stopover list [--json]           every migration and its state

@@ -11,6 +11,7 @@ use super::{Exit, attach};
 
 /// Options of the console; `stopover` takes them without a verb, too.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Args {
     /// Colours: none, 16, 256 or truecolor [default: 16, none if `NO_COLOR` is set]
     #[arg(long, value_name = "DEPTH")]
@@ -20,18 +21,34 @@ pub struct Args {
     ascii: bool,
 }
 
+impl Args {
+    /// How the screen shall look.
+    pub fn appearance(&self) -> Appearance {
+        Appearance { colour: self.color.unwrap_or_else(ColourDepth::from_environment), ascii: self.ascii }
+    }
+}
+
 /// Opens the console; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
-    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        return Ok(attach::explain());
-    }
-    let look = Appearance { colour: args.color.unwrap_or_else(ColourDepth::from_environment), ascii: args.ascii };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ending = runtime.block_on(console::run(config, look, Exit::StandsStill as i32))?;
-    // A blocking read of a log or of the catalog must not keep the operator waiting.
-    runtime.shutdown_background();
-    Ok(match ending {
+    let shows = console::run(config, args.appearance(), Exit::StandsStill as i32);
+    on_terminal("stopover", shows, |ending| match ending {
         Ending::Silent(_) => Exit::StandsStill,
         Ending::Left | Ending::Asked | Ending::Gone => Exit::Fine,
     })
+}
+
+/// Stays with what `command` shows on the terminal, until it ends; without a terminal, says how to attach to it.
+pub fn on_terminal(
+    command: &str,
+    shows: impl Future<Output = Result<Ending>>,
+    status: impl FnOnce(Ending) -> Exit,
+) -> Result<Exit> {
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Ok(attach::explain(command));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ending = runtime.block_on(shows)?;
+    // A blocking read of a log or of the catalog must not keep the operator waiting.
+    runtime.shutdown_background();
+    Ok(status(ending))
 }

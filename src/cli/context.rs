@@ -39,12 +39,8 @@ impl Context {
     /// # Errors
     /// When this process is read-only, or the ledger cannot be reached.
     pub async fn writer(&self) -> Result<Arc<dyn LedgerWriter>> {
-        if self.config.read_only {
-            return Err(UserError::Refused(
-                "this is a read-only Stopover (--read-only or STOPOVER_READ_ONLY): it can look, but not act".to_owned(),
-            )
-            .into());
-        }
+        // Verbs that change something were refused before; nothing here makes a writer all the same.
+        self.config.may_change("writing to the ledger", Some("stopover")).map_err(UserError::Refused)?;
         Ok(open_writer(&self.config.ledger).await?)
     }
 

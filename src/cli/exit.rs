@@ -8,6 +8,7 @@ use crate::config::ConfigError;
 use crate::keeper::KeeperError;
 use crate::launch::{LaunchError, PlanRefusal};
 use crate::ledger::{LedgerError, WrongEnvironment};
+use crate::logs::reader::LogError;
 
 /// The exit status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,9 @@ impl Exit {
                 }
                 if let Some(refusal) = error.downcast_ref::<PlanRefusal>() {
                     return Some(Self::of_refusal(refusal));
+                }
+                if let Some(LogError::Ledger(error)) = error.downcast_ref::<LogError>() {
+                    return Some(Self::of_ledger(error));
                 }
                 error.downcast_ref::<LedgerError>().map(Self::of_ledger)
             })

@@ -28,6 +28,7 @@ mod secrets;
 mod show;
 mod table;
 mod tune;
+mod watch;
 mod worker;
 
 use std::path::PathBuf;
@@ -78,15 +79,17 @@ struct Global {
     /// Who is acting, for the record [env: `STOPOVER_OPERATOR`, USER]
     #[arg(long, global = true, value_name = "WHO", help_heading = "Common options")]
     operator: Option<String>,
-    /// Look, don't touch: no writer is ever constructed [env: `STOPOVER_READ_ONLY`]
-    #[arg(long, global = true, help_heading = "Common options")]
-    read_only: bool,
+    /// Look, don't touch: no writer is ever constructed [env: `STOPOVER_READ_ONLY`, which no flag undoes]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, help_heading = "Common options")]
+    read_only: Option<bool>,
 }
 
 #[derive(Subcommand)]
 enum Verb {
     /// Open the console (what `stopover` alone does)
     Console(console::Args),
+    /// Be a wall display: show what runs, one run after another, for days; changes nothing
+    Watch(watch::Args),
     /// List every migration with its state
     List(list::Args),
     /// Show one migration: what it is, its state, its runs and their events
@@ -132,6 +135,38 @@ enum Verb {
     Recover,
 }
 
+impl Verb {
+    /// What it changes, in words, and the command for it in the operators' pod; `None` for what only looks. In read-only mode a pod's keeper idles, and its
+    /// `recover` reports.
+    fn change(&self) -> Option<(&'static str, Option<&'static str>)> {
+        Some(match self {
+            Self::Run(_) => ("a launch", Some("stopover run")),
+            Self::Resume(_) => ("a resume", Some("stopover resume")),
+            Self::Pause(_) => ("a pause", Some("stopover pause")),
+            Self::Cancel(_) => ("a cancel", Some("stopover cancel")),
+            Self::Tune(_) => ("setting the speed of a run", Some("stopover tune")),
+            Self::Quarantine(args) if args.retries() => ("a retry", Some("stopover quarantine --retry")),
+            Self::Init(_) => ("stamping the ledger", Some("stopover init")),
+            Self::New(_) => ("writing a migration", None),
+            Self::Detach(_) | Self::Worker(_) => ("executing a run", Some("stopover resume")),
+            Self::Interrupted(_) => ("recording the end of a run", Some("stopover doctor")),
+            Self::Console(_)
+            | Self::Watch(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Runs(_)
+            | Self::Logs(_)
+            | Self::Quarantine(_)
+            | Self::Doctor(_)
+            | Self::Keep(_)
+            | Self::Lint(_)
+            | Self::Completions(_)
+            | Self::Guard
+            | Self::Recover => return None,
+        })
+    }
+}
+
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -163,12 +198,16 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         None => Verb::Console(cli.console),
     };
     let config = Config::load(Flags { catalog, state_dir, ledger, operator, read_only })?;
+    if let Some((what, command)) = verb.change() {
+        config.may_change(what, command).map_err(UserError::Refused)?;
+    }
     // The detached roles come before the runtime: what they do to their process must happen while it has a single thread.
     let verb = match verb {
         Verb::Detach(args) => return detach::run(&config, &args),
         Verb::Worker(args) => return worker::run(&config, &args),
         Verb::Keep(args) => return keep::run(&config, &args),
         Verb::Console(args) => return console::run(config, &args),
+        Verb::Watch(args) => return watch::run(config, &args),
         verb => verb,
     };
     let context = Context { config };
@@ -193,6 +232,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::New(args) => new::run(&context, &args),
             Verb::Recover => recover::run(&context).await,
             Verb::Console(_)
+            | Verb::Watch(_)
             | Verb::Completions(_)
             | Verb::Guard
             | Verb::Detach(_)

@@ -37,6 +37,13 @@ pub struct Args {
     after: After,
 }
 
+impl Args {
+    /// Whether it launches a run, and does not only look.
+    pub fn retries(&self) -> bool {
+        self.retry
+    }
+}
+
 /// Lists, or launches the retry.
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     if args.retry {

@@ -26,7 +26,7 @@ impl Access {
     /// What `config` allows.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        if config.read_only {
+        if config.read_only.is_some() {
             Self::ReadOnly
         } else {
             Self::Operator(Pen { address: config.ledger.clone(), writer: OnceCell::new() })

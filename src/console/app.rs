@@ -6,7 +6,7 @@ use std::time::Duration;
 use tui_input::Input;
 
 use crate::catalog::{Catalog, Entry, MigrationId, Speed, Work};
-use crate::config::Config;
+use crate::config::{Config, ReadOnly};
 use crate::ledger::{Event, Histories, History, Passport, Run, RunId, Standing, WrongEnvironment};
 
 use super::clock::Clock;
@@ -15,8 +15,10 @@ use super::effect::Subject;
 use super::keymap::Context;
 use super::link::Link;
 use super::log_pane::LogPane;
-use super::table::{Table, is_live};
+use super::table::{Sort, Table, is_live};
 use super::theme::Appearance;
+use super::ui::text::capitalised;
+use super::wall::{Every, Wall};
 
 /// The whole model.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct App {
     pub catalog: Option<Arc<Catalog>>,
     /// What the ledger knows; `None` before its first answer.
     pub histories: Option<Histories>,
+    /// The turns of a wall display; `None` for an operator's console.
+    pub wall: Option<Wall>,
     /// The rows.
     pub table: Table,
     /// Which pane has the keyboard.
@@ -167,6 +171,7 @@ impl App {
             belonging: Belonging::default(),
             catalog: None,
             histories: None,
+            wall: None,
             table: Table::default(),
             focus: Pane::default(),
             zoomed: false,
@@ -183,10 +188,21 @@ impl App {
         }
     }
 
+    /// The model of a wall display, which is read-only whatever `config` says.
+    #[must_use]
+    pub fn wall(config: Config, look: Appearance, every: Every, size: (u16, u16)) -> Self {
+        let config = Config { read_only: config.read_only.or(Some(ReadOnly::Watch)), ..config };
+        let mut app = Self { wall: Some(Wall::new(every)), ..Self::new(Arc::new(config), look, size) };
+        app.table.sort_by(Sort::AtWork);
+        app
+    }
+
     /// Who has the keyboard.
     #[must_use]
     pub fn context(&self) -> Context {
-        if self.dialog.is_some() {
+        if self.wall.is_some() {
+            Context::Wall
+        } else if self.dialog.is_some() {
             Context::Dialog
         } else if self.prompt.is_some() {
             Context::Prompt
@@ -201,10 +217,19 @@ impl App {
         }
     }
 
-    /// The selected migration.
+    /// The selected migration: the one under the cursor, or the one whose turn it is.
     #[must_use]
     pub fn selected_id(&self) -> Option<&MigrationId> {
-        self.table.selected().map(|row| &row.id)
+        match &self.wall {
+            Some(wall) => wall.shown(),
+            None => self.table.selected().map(|row| &row.id),
+        }
+    }
+
+    /// Whether keys can change something, so that hints may name them.
+    #[must_use]
+    pub fn has_hands(&self) -> bool {
+        self.config.read_only.is_none()
     }
 
     /// The catalog's entry of a migration.
@@ -276,16 +301,13 @@ impl App {
         crate::ledger::MigrationState::ALL.into_iter().any(|state| is_live(state) && self.table.count(state) > 0)
     }
 
-    /// Whether this console may write to this ledger, or why not.
+    /// Whether this console may write to this ledger, or why it refuses `what`.
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub fn may_act(&self) -> Result<(), String> {
-        if self.config.read_only {
-            return Err(
-                "This console is read-only (--read-only or STOPOVER_READ_ONLY): it can look, but change nothing."
-                    .to_owned(),
-            );
+    pub fn may_act(&self, what: &str) -> Result<(), String> {
+        if let Err(refusal) = self.config.may_change(what, Some("stopover")) {
+            return Err(capitalised(&refusal));
         }
         if !self.link.is_healthy() {
             return Err("The ledger does not answer: nothing can be changed until it does.".to_owned());
@@ -329,7 +351,10 @@ impl App {
     /// How long what is shown stays true without any message: when the next look at the clock is due.
     #[must_use]
     pub fn next_tick(&self) -> Duration {
-        if self.anything_live() || !self.link.is_healthy() || self.notice.is_some() {
+        if self.wall.is_some() {
+            // Its clock shows that it lives, to the second.
+            Duration::from_millis(if self.anything_live() { 250 } else { 500 })
+        } else if self.anything_live() || !self.link.is_healthy() || self.notice.is_some() {
             Duration::from_millis(250)
         } else {
             // Ages of what stands still are counted in minutes; that no answer comes is to be seen at once.

@@ -43,6 +43,12 @@ impl Clock {
         self.reading.map_or_else(Timestamp::of_this_machine, |(ledger, at)| ledger.plus(self.uptime.saturating_sub(at)))
     }
 
+    /// What the ledger's clock showed at an uptime, as far as can be told from the latest reading.
+    #[must_use]
+    pub fn at(&self, uptime: Duration) -> Timestamp {
+        self.present().minus(self.uptime.saturating_sub(uptime))
+    }
+
     /// How old the latest reading is.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
@@ -63,6 +69,7 @@ mod tests {
         assert_eq!(clock.judged_at(), Timestamp::from_millis(1_000_000));
         assert_eq!(clock.present(), Timestamp::from_millis(1_042_000));
         assert_eq!(clock.age(), Some(Duration::from_secs(42)));
+        assert_eq!(clock.at(Duration::from_secs(22)), Timestamp::from_millis(1_012_000));
     }
 
     #[test]

@@ -21,6 +21,8 @@ const LIVELY: Duration = Duration::from_millis(300);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Questions overlap: a write that was not yet visible at the last answer may carry an earlier time.
 const OVERLAP: Duration = Duration::from_secs(5);
+/// Between two questions for everything: changes do not tell what was removed, and a console may be open for days.
+const EVERYTHING_EVERY: Duration = Duration::from_mins(10);
 /// Between two looks at the passport.
 const PASSPORT_EVERY: Duration = Duration::from_secs(30);
 /// Between two tries to reach a ledger that is away, at most.
@@ -79,6 +81,7 @@ async fn ask(
 ) -> Option<String> {
     let mut seen_until: Option<Timestamp> = None;
     let mut passport_at: Option<Instant> = None;
+    let mut everything_at: Option<Instant> = None;
     loop {
         if passport_at.is_none_or(|at| at.elapsed() >= PASSPORT_EVERY) {
             let both = async { Ok((reader.passport().await?, reader.cluster().await?)) };
@@ -91,6 +94,9 @@ async fn ask(
             passport_at = Some(Instant::now());
         }
         let asked = Instant::now();
+        if everything_at.is_none_or(|at| at.elapsed() >= EVERYTHING_EVERY) {
+            (seen_until, everything_at) = (None, Some(asked));
+        }
         let (now, news) = match seen_until {
             None => match within(reader.histories()).await {
                 Ok(seen) => (seen.now, Feed::Everything { seen, latency: asked.elapsed() }),

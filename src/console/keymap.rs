@@ -65,6 +65,8 @@ pub enum Context {
     Prompt,
     /// The list of keys.
     Help,
+    /// A wall display, on which there is nothing to choose.
+    Wall,
 }
 
 /// The sections of the help.
@@ -166,7 +168,7 @@ pub struct Binding {
     pub rank: u8,
 }
 
-use Context::{Detail, Dialog, Help, Log, Prompt, Table};
+use Context::{Detail, Dialog, Help, Log, Prompt, Table, Wall};
 
 const PANES: &[Context] = &[Table, Detail, Log];
 const SCROLLING: &[Context] = &[Table, Detail, Log, Help];
@@ -234,7 +236,8 @@ pub const BINDINGS: &[Binding] = bindings![
     [char('?')] SCROLLING, Help, "help", "this list", Console, 90;
     [ctrl('r')] PANES, Reload, "reload", "read the catalog's files again", Console, 0;
     [ctrl('l')] PANES, Redraw, "redraw", "draw the whole screen anew", Console, 0;
-    [char('q'), ctrl('c')] SCROLLING, Quit, "quit", "leave; whatever runs goes on", Console, 91;
+    [char('q'), ctrl('c')] &[Table, Detail, Log, Help, Wall], Quit, "quit", "leave; whatever runs goes on", Console, 91;
+    [plain(KeyCode::Esc)] &[Wall], Quit, "quit", "on a wall display (`stopover watch`): leave, too", Console, 0;
     [plain(KeyCode::Esc)] &[Help], Dismiss, "close", "close this list", Console, 1;
 ];
 
@@ -262,7 +265,7 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_in_one_context() {
-        for context in [Table, Detail, Log, Dialog, Prompt, Help] {
+        for context in [Table, Detail, Log, Dialog, Prompt, Help, Wall] {
             let mut seen = std::collections::HashSet::new();
             for binding in BINDINGS.iter().filter(|binding| binding.contexts.contains(&context)) {
                 for key in binding.keys {
@@ -279,6 +282,16 @@ mod tests {
         assert_eq!(command(Table, event(KeyCode::Char('r'), KeyModifiers::CONTROL)), Some(Command::Reload));
         assert_eq!(command(Table, event(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Command::Quit));
         assert_eq!(command(Dialog, event(KeyCode::Char('q'), KeyModifiers::NONE)), None);
+    }
+
+    #[test]
+    fn a_wall_display_knows_no_command_but_to_leave() {
+        let commands: Vec<_> = BINDINGS.iter().filter(|binding| binding.contexts.contains(&Wall)).collect();
+        assert!(!commands.is_empty() && commands.iter().all(|binding| binding.command == Command::Quit));
+        for key in [char('q'), plain(KeyCode::Esc), ctrl('c')] {
+            assert_eq!(command(Wall, KeyEvent::new(key.code, key.modifiers)), Some(Command::Quit));
+        }
+        assert_eq!(footer(Wall).len(), 1);
     }
 
     #[test]

@@ -19,6 +19,15 @@ const SETTLE: Duration = Duration::from_millis(80);
 /// Matches that are counted; more are called more.
 const MOST_MATCHES: usize = 999;
 
+/// How much of a log is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, to scroll and to search in.
+    Whole,
+    /// What is at its end, however long it is: it is opened again and again.
+    End,
+}
+
 /// An open log; it is closed when this is dropped.
 pub struct OpenLog {
     wishes: mpsc::UnboundedSender<LogWish>,
@@ -31,11 +40,12 @@ impl OpenLog {
     pub fn open(
         state: StateDir,
         run: Box<Run>,
+        part: Part,
         readers: watch::Receiver<Option<Arc<dyn LedgerReader>>>,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let (wishes, inbox) = mpsc::unbounded_channel();
-        let task = tokio::spawn(follow(state, run, readers, inbox, messages));
+        let task = tokio::spawn(follow(state, run, part, readers, inbox, messages));
         Self { wishes, task }
     }
 
@@ -54,6 +64,7 @@ impl Drop for OpenLog {
 async fn follow(
     state: StateDir,
     run: Box<Run>,
+    part: Part,
     mut readers: watch::Receiver<Option<Arc<dyn LedgerReader>>>,
     mut wishes: mpsc::UnboundedReceiver<LogWish>,
     messages: mpsc::Sender<Message>,
@@ -66,7 +77,11 @@ async fn follow(
             Err(_) => return,
         };
         let Some(reader) = reader else { return };
-        let error = match LogReader::open(&state, reader, &run).await {
+        let opened = match part {
+            Part::Whole => LogReader::open(&state, reader, &run).await,
+            Part::End => LogReader::open_end(&state, reader, &run).await,
+        };
+        let error = match opened {
             Ok(mut log) => match serve(&mut log, &mut wishes, &listener).await {
                 Some(error) => error,
                 None => return,

@@ -9,6 +9,8 @@
 //!                                             App --> view --> frame --> thread that writes the terminal
 //! ```
 //!
+//! A wall display ([`wall`]) is the same console in which turns take the place of the cursor, and keys do nothing but leave.
+//!
 //! The console owns nothing: closing it, or losing it, never touches a run.
 
 mod access;
@@ -32,6 +34,7 @@ pub mod terminal;
 mod theme;
 pub mod ui;
 pub mod update;
+pub mod wall;
 
-pub use runtime::{Ending, run};
+pub use runtime::{Ending, run, watch};
 pub use theme::{Appearance, ColourDepth};

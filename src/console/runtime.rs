@@ -13,7 +13,7 @@ use super::app::App;
 use super::effect::{Effect, Subject};
 use super::feed::{self, Pace};
 use super::inspector;
-use super::log_reader::OpenLog;
+use super::log_reader::{OpenLog, Part};
 use super::message::{Acted, Message};
 use super::terminal::input::{self, Input};
 use super::terminal::keys::Heard;
@@ -23,6 +23,7 @@ use super::terminal::{self, ASSUMED_SIZE};
 use super::theme::Appearance;
 use super::ui::view;
 use super::update::update;
+use super::wall::Every;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::ledger::LedgerReader;
@@ -49,9 +50,25 @@ const SIZE_LATER: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the terminal cannot be taken.
 pub async fn run(config: Config, look: Appearance, status_of_silence: i32) -> Result<Ending> {
-    let config = Arc::new(config);
+    let access = Access::of(&config);
+    stay(App::new(Arc::new(config), look, first_size()), access, status_of_silence).await
+}
+
+/// Opens a wall display, as [`run`] opens the console. It has no way to a writer, whatever `config` allows.
+///
+/// # Errors
+/// When the terminal cannot be taken.
+pub async fn watch(config: Config, look: Appearance, every: Every, status_of_silence: i32) -> Result<Ending> {
+    stay(App::wall(config, look, every, first_size()), Access::ReadOnly, status_of_silence).await
+}
+
+fn first_size() -> (u16, u16) {
+    terminal::size().unwrap_or(ASSUMED_SIZE)
+}
+
+async fn stay(app: App, access: Access, status_of_silence: i32) -> Result<Ending> {
     let taken = terminal::take()?;
-    let mut console = Console::start(Arc::clone(&config), look)?;
+    let mut console = Console::start(app, access)?;
     let ending = console.follow().await;
     match ending {
         Ending::Left | Ending::Asked => {
@@ -90,25 +107,27 @@ fn farewell(ending: Ending, app: &App) -> Option<String> {
         (Some(_), count) => Some(format!("{count} runs go on")),
     };
     let place = &app.config.actor.place;
+    let (name, verb) = if app.wall.is_some() { ("wall display", " watch") } else { ("console", "") };
+    let again = format!("Attach again with: {}{verb}", place.invocation(true));
     match ending {
+        // Nobody came to it for a run.
+        Ending::Left if app.wall.is_some() => None,
         Ending::Left => {
             let (what, first) = (goes_on?, live.first()?);
             let stopover = place.invocation(false);
             Some(format!("{what} without this console; `{stopover} logs {first} -f` follows."))
         }
-        Ending::Asked if Shutdown::under_way(&app.config.state_dir).is_some() => Some(
-            "This pod is being shut down, so the console left. Its runs stop at a checkpoint; attach to the pod that takes its place."
-                .to_owned(),
-        ),
+        Ending::Asked if Shutdown::under_way(&app.config.state_dir).is_some() => Some(format!(
+            "This pod is being shut down, so the {name} left. Its runs stop at a checkpoint; attach to the pod that takes its place."
+        )),
         Ending::Asked => {
             let what = goes_on.map(|what| format!("; {what} without it")).unwrap_or_default();
-            Some(format!("The console was asked to end{what}. Attach again with: {}", place.invocation(true)))
+            Some(format!("The {name} was asked to end{what}. {again}"))
         }
         Ending::Silent(silence) => Some(format!(
-            "Nobody answered at this terminal for {} s, so the console left; {}. Attach again with: {}",
+            "Nobody answered at this terminal for {} s, so the {name} left; {}. {again}",
             silence.as_secs(),
             goes_on.map_or_else(|| "runs go on".to_owned(), |what| format!("{what} without it")),
-            place.invocation(true),
         )),
         Ending::Gone => None,
     }
@@ -134,8 +153,8 @@ struct Console {
 }
 
 impl Console {
-    fn start(config: Arc<Config>, look: Appearance) -> Result<Self> {
-        let size = terminal::size().unwrap_or(ASSUMED_SIZE);
+    fn start(app: App, access: Access) -> Result<Self> {
+        let (size, config) = (app.size, Arc::clone(&app.config));
         let (messages, inbox) = mpsc::channel(MOST_AT_ONCE);
         let (typed, inputs) = mpsc::channel(MOST_AT_ONCE);
         let (pace, paced) = watch::channel(Pace::default());
@@ -147,8 +166,8 @@ impl Console {
         tokio::spawn(inspector::follow(inspected, readers.clone(), messages.clone()));
         let now = Instant::now();
         let mut console = Self {
-            access: Arc::new(Access::of(&config)),
-            app: App { in_kubernetes: place::in_kubernetes(), ..App::new(config, look, size) },
+            access: Arc::new(access),
+            app: App { in_kubernetes: place::in_kubernetes(), ..app },
             started: now,
             messages,
             inbox,
@@ -348,9 +367,12 @@ impl Console {
                 self.subjects.send_replace(Some(subject));
             }
             Effect::OpenLog(run) => {
+                let part = if self.app.wall.is_some() { Part::End } else { Part::Whole };
+                // The one that was open lets go of its files first.
+                self.log = None;
                 self.log = run.map(|run| {
                     let state = self.app.config.state_dir.clone();
-                    OpenLog::open(state, run, self.readers.clone(), self.messages.clone())
+                    OpenLog::open(state, run, part, self.readers.clone(), self.messages.clone())
                 });
             }
             Effect::Log(wish) => {

@@ -27,6 +27,8 @@ pub enum Sort {
     Recent,
     /// What wants an operator comes first, then what is at work.
     Attention,
+    /// What is at work comes first, then what wants an operator, then what was touched last: what a wall display shows.
+    AtWork,
 }
 
 impl Sort {
@@ -36,7 +38,7 @@ impl Sort {
         match self {
             Self::Id => Self::Recent,
             Self::Recent => Self::Attention,
-            Self::Attention => Self::Id,
+            Self::Attention | Self::AtWork => Self::Id,
         }
     }
 
@@ -47,6 +49,7 @@ impl Sort {
             Self::Id => "by name",
             Self::Recent => "latest first",
             Self::Attention => "attention first",
+            Self::AtWork => "at work first",
         }
     }
 }
@@ -177,6 +180,16 @@ impl Table {
             // Both sorts are stable: equals stay in the order of work.
             Sort::Recent => self.view.sort_by_key(|&index| std::cmp::Reverse(row(index).touched)),
             Sort::Attention => self.view.sort_by_key(|&index| urgency(row(index).state)),
+            Sort::AtWork => self.view.sort_by_key(|&index| {
+                let Row { state, touched, .. } = row(index);
+                let class = match *state {
+                    state if is_live(state) => 0,
+                    state if wants_attention(state) => 1 + urgency(state),
+                    _ => u8::MAX,
+                };
+                // Those at work keep the order of their turns.
+                (class, std::cmp::Reverse(if class == 0 { 0 } else { *touched }))
+            }),
         }
         self.selected = self.selected.min(self.view.len().saturating_sub(1));
     }
@@ -190,6 +203,11 @@ impl Table {
         if let Some(id) = kept {
             self.select(&id);
         }
+    }
+
+    /// The order of rows that are yet to come.
+    pub fn sort_by(&mut self, sort: Sort) {
+        self.sort = sort;
     }
 
     /// Goes on to the next order, keeping the selection.

@@ -48,7 +48,7 @@ pub fn start(config: &Config, arguments: &[String]) -> io::Result<i32> {
     // A keeper lives for weeks, and what is in a secret's file is replaced meanwhile: a child reads it for itself.
     let variables = config.as_environment().into_iter().filter(|(name, _)| !config.from_files.contains(name));
     command.args(arguments).envs(variables).current_dir("/").stdin(Stdio::null());
-    if config.read_only {
+    if config.read_only.is_some() {
         command.env("STOPOVER_READ_ONLY", "1");
     }
     // An interrupt at a terminal is for the keeper, which asks its children itself.

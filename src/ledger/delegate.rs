@@ -64,6 +64,10 @@ impl<W: ReadsThrough> LedgerReader for W {
         self.reader().log(run, from, limit).await
     }
 
+    async fn log_end(&self, run: RunId, limit: u32) -> Result<Vec<LogChunk>, LedgerError> {
+        self.reader().log_end(run, limit).await
+    }
+
     async fn quarantined(
         &self,
         run: RunId,

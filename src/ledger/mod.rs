@@ -184,6 +184,9 @@ pub trait LedgerReader: Send + Sync {
     /// Archived pieces of a run's log that start at or after `from`, in order, at most `limit`.
     async fn log(&self, run: RunId, from: LogPosition, limit: u32) -> Result<Vec<LogChunk>, LedgerError>;
 
+    /// The last archived pieces of a run's log, in order, at most `limit`: for who wants its end without reading all of it.
+    async fn log_end(&self, run: RunId, limit: u32) -> Result<Vec<LogChunk>, LedgerError>;
+
     /// Documents that a run left out, from the first one `after` a place on, in the order of their places, at most `limit`.
     async fn quarantined(
         &self,

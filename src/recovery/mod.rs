@@ -66,7 +66,8 @@ pub async fn watch(
     calm.restored();
     let Seen { mut now, value: histories } = seen;
     report(&histories, now, voice);
-    if config.read_only {
+    if let Some(read_only) = config.read_only {
+        voice.say(format_args!("read-only ({read_only}): runs are reported, and none goes on here by itself"));
         return Ok(());
     }
     let lookout = Lookout { catalog, config, since: now };

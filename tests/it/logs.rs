@@ -206,6 +206,33 @@ async fn a_run_of_another_pod_is_read_from_the_archive_as_it_grows() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_archived_log_is_read_without_what_comes_before_and_as_it_grows() {
+    let story = Story::in_pod("elsewhere").await;
+    let mut offset = 0;
+    for piece in 0..5 {
+        let records = numbered(piece * 10..piece * 10 + 10);
+        story.archive(offset, &records).await;
+        offset += records.len() as u64;
+    }
+    let ledger = open_reader(&LedgerAddress::Sqlite(story.scene.state().join("ledger.db"))).await.unwrap();
+    let mut reader = LogReader::open_end(&story.state(), ledger.clone(), &story.run).await.unwrap();
+    assert_eq!(reader.origin(), Origin::Archive);
+    let texts = story.texts(&mut reader).await;
+    assert_eq!((texts.len(), texts[0].as_str(), texts[19].as_str()), (20, "line 30", "line 49"), "two pieces of five");
+    story.archive(offset, &said("more")).await;
+    assert_eq!(story.texts(&mut reader).await[20], "more");
+
+    let here = Story::in_pod(&here()).await;
+    here.write(&numbered(0..3));
+    let mut reader = LogReader::open_end(&here.state(), ledger.clone(), &here.run).await.unwrap();
+    assert_eq!(here.texts(&mut reader).await.len(), 3, "a file in this pod is read as it is");
+
+    let silent = Story::in_pod("elsewhere").await;
+    let mut reader = LogReader::open_end(&silent.state(), ledger, &silent.run).await.unwrap();
+    assert!(silent.texts(&mut reader).await.is_empty());
+}
+
+#[tokio::test]
 async fn what_the_archive_left_out_is_told_in_its_place() {
     let mut story = Story::in_pod("another").await;
     let first = said("one");

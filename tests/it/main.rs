@@ -16,6 +16,7 @@ mod manifests;
 mod mongodb;
 mod native;
 mod plugin;
+mod read_only;
 mod readme;
 mod recovery;
 mod samples;

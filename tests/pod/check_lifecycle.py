@@ -29,13 +29,14 @@ def fresh(world):
 def a_rollout_interrupts_a_run_which_goes_on_in_the_new_pod(world):
     fresh(world)
     old = world.staging.pod()
-    world.staging.kubectl("set", "image", "deploy/stopover", f"stopover={world.second}")
+    world.deploy("staging", world.staging, image=world.second)
     world.staging.kubectl("rollout", "status", "deploy/stopover", "--timeout=120s")
     new = world.staging.pod()
     run = world.stopover.until("01_tick", "running")
     eventually("it ticks in the new pod", lambda: "of attempt 2" in world.stopover("logs", "01_tick", "--raw"))
     run = world.stopover.run("01_tick")
     must(run["attempt"] == 2 and run["pod"] == new != old, f"{run}")
+    must(world.second in world.stopover("show", "01_tick"), "the record says which image it goes on in")
     must(any(event["kind"] == "interrupted" for event in run["events"]), f"{run['events']}")
     in_order_and_each_once(ticks(world))
     must("of attempt 2" in world.staging.logs(new), "kubectl logs of the new pod has it")
@@ -81,8 +82,7 @@ def a_pod_that_is_killed_without_grace_loses_nothing(world):
 def a_backfill_whose_pod_is_deleted_changes_every_document_once(world):
     total = 200_000
     world.database.ask(f"(payments.payouts.drop(), [payments.payouts.insert_many([{{'_id': n + k, 'amount': 100 + n + k}} for k in range(10000)]) for n in range(0, {total}, 10000)]) and 0")
-    state = (world.stopover.run("06_add_net_to_payouts") or {}).get("state")
-    world.stopover("run", "06_add_net_to_payouts", *(["--rerun"] if state else []))
+    world.stopover.launch("06_add_net_to_payouts")
     changed = "payments.payouts.count_documents({'times': {'$exists': True}})"
     eventually("a part is done", lambda: world.database.ask(changed) > total // 20)
     world.staging.kubectl("delete", "pod", world.staging.pod(), "--wait=false")
@@ -99,10 +99,10 @@ def a_backfill_whose_pod_is_deleted_changes_every_document_once(world):
 @check
 def a_program_that_takes_all_memory_fails_and_nothing_else_does(world):
     pod = world.staging.pod()
-    state = (world.stopover.run("04_hungry") or {}).get("state")
-    world.stopover("run", "04_hungry", *(["--rerun"] if state else []))
+    world.stopover.launch("04_hungry")
     run = world.stopover.until("04_hungry", "failed", "interrupted")
     must(run["state"] == "failed", f"{run}")
     status = world.staging.kubectl("get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
     must(status == "0", f"the pod was restarted {status} times")
-    return run["error"]["message"]
+    must(any("lack of memory" in warning for warning in run["warnings"]), f"the record says why: {run}")
+    return f"{run['error']['message']}, and why"

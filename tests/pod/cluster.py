@@ -100,6 +100,11 @@ class Stopover:
         runs = self.json("show", migration)["runs"]
         return runs[0] if runs else None
 
+    def launch(self, migration, *options):
+        """Launches it, whether it has run before or not."""
+        again = ["--rerun"] if self.run(migration) else []
+        return self.try_("run", migration, *again, *options)
+
     def until(self, migration, *states, patience=PATIENCE):
         def reached():
             run = self.run(migration)

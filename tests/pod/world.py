@@ -31,15 +31,16 @@ class World:
         self.monitor = Stopover(self.watched, "stopover-monitor")
         self.database = Database(image("DATABASE_IMAGE"))
 
-    def deploy(self, overlay, cluster, *more):
+    def deploy(self, overlay, cluster, *more, image=None):
         """Applies an overlay with the image of these checks, as a user does who edits their copy."""
         self.namespace(cluster)
-        cluster.apply(*more)
+        if more:
+            cluster.apply(*more)
         with tempfile.TemporaryDirectory() as directory:
             copy = Path(directory) / "k8s"
             shutil.copytree(ROOT / "k8s", copy)
             kustomization = copy / "overlays" / overlay / "kustomization.yaml"
-            name, tag = self.first.rsplit(":", 1)
+            name, tag = (image or self.first).rsplit(":", 1)
             text, found = re.subn(r"newName: \S+, newTag: [^ ]+", f"newName: {name}, newTag: {tag}", kustomization.read_text())
             must(found == 1, f"{kustomization} names no image")
             kustomization.write_text(text)

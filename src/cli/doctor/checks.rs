@@ -46,7 +46,7 @@ pub fn check_state_dir(config: &Config) -> Check {
     let path = config.state_dir.path();
     let shown = path.display();
     let check = |verdict, text| Check { name: "state", verdict, text };
-    if config.read_only {
+    if config.read_only.is_some() {
         return match rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
             Ok(()) => check(Verdict::Ok, free_space(path).1),
             Err(error) => check(Verdict::Warning, format!("{shown} cannot be written to: {error}")),

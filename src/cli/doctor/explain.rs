@@ -227,7 +227,7 @@ impl Surroundings<'_> {
     }
 
     fn may_not_act(&self) -> Option<String> {
-        let read_only = self.config.read_only.then(|| "this is a read-only Stopover".to_owned());
+        let read_only = self.config.read_only.map(|why| format!("this Stopover is read-only: {why}"));
         read_only.or_else(|| self.wrong_environment.clone())
     }
 }

@@ -44,9 +44,9 @@ fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
         }
     }
     if row.state == MigrationState::Changed {
-        let text =
-            "Its content has changed since it was applied. That is history, not a fault; R runs it again as it is now.";
-        lines.extend(paragraph(text, columns, app.look.warning()));
+        let key = if app.has_hands() { "; R runs it again as it is now" } else { "" };
+        let text = format!("Its content has changed since it was applied. That is history, not a fault{key}.");
+        lines.extend(paragraph(&text, columns, app.look.warning()));
     }
     if let Some(run) = app.shown_run() {
         separate(&mut lines);
@@ -56,11 +56,12 @@ fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
         lines.extend(super::progress::lines(app, run, columns));
     } else if app.histories.is_some() && matches!(entry, Some(Entry::Ready(_))) {
         separate(&mut lines);
-        lines.push(Line::from(vec![
-            Span::styled(" Never run. ", app.look.quiet()),
-            Span::styled("r", app.look.accent()),
-            Span::styled(" runs it, and asks first.", app.look.quiet()),
-        ]));
+        let mut spans = vec![Span::styled(" Never run. ", app.look.quiet())];
+        if app.has_hands() {
+            spans.push(Span::styled("r", app.look.accent()));
+            spans.push(Span::styled(" runs it, and asks first.", app.look.quiet()));
+        }
+        lines.push(Line::from(spans));
     }
     if let Some(Entry::Ready(migration)) = entry {
         separate(&mut lines);

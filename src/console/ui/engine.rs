@@ -44,7 +44,8 @@ pub(super) fn lines(app: &App, run: &Run, standing: Standing, columns: usize) ->
             Some(engine) if standing.is_live() && engine.batch > 0 => format!(", batches of {}", number(engine.batch)),
             _ => String::new(),
         };
-        say("speed", &format!("{}{batch}; S sets it", SpeedChange::from(app.speed(run))), look.text());
+        let key = if app.has_hands() { "; S sets it" } else { "" };
+        say("speed", &format!("{}{batch}{key}", SpeedChange::from(app.speed(run))), look.text());
     }
     lines
 }

@@ -40,23 +40,53 @@ pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
     }
     // A dialog says itself what its keys do.
     if app.dialog.is_none() {
-        buffer.set_line(footer.x, footer.y, &keys(app, footer), footer.width);
+        let keys = keys(app, footer);
+        buffer.set_line(footer.x, footer.y, &keys, footer.width);
+        if app.wall.is_some() {
+            let room = usize::from(footer.width).saturating_sub(keys.width() + 2);
+            let sign = sign_of_life(app, room);
+            let width = u16::try_from(sign.width()).unwrap_or(0);
+            buffer.set_line(footer.right().saturating_sub(width + 1), footer.y, &sign, width);
+        }
     }
 }
 
-/// Writes a text on the line, and on the one above where it takes two: the end of it often says what to do.
+/// Where a wall display is, and the time of what it shows by the ledger's clock: a picture that stands still is known by it.
+fn sign_of_life(app: &App, room: usize) -> Line<'static> {
+    let look = app.look;
+    let Some(age) = app.clock.age() else { return Line::default() };
+    let time = format!("as of {}", app.clock.judged_at().utc().format("%H:%M:%S UTC"));
+    let style = if app.link.is_away() || age >= Link::SILENT { look.warning() } else { look.strong() };
+    let place = &app.config.actor.place;
+    let pod = match &place.namespace {
+        Some(namespace) => format!("{namespace}/{}", place.pod),
+        None => place.pod.clone(),
+    };
+    let rest = room.saturating_sub(super::text::width(&time) + 3);
+    let mut spans = Vec::new();
+    if rest >= 8 {
+        spans.push(Span::styled(format!("{}   ", fit(&pod, rest, look.pick("…", "~"))), look.quiet()));
+    }
+    spans.push(Span::styled(fit(&time, room, ""), style));
+    Line::from(spans)
+}
+
+/// Lines that a notice takes at most.
+const MOST_LINES: u16 = 3;
+
+/// Writes a text on the line, and on those above where it takes more: the end of it often says what to do.
 fn tell(app: &App, area: Rect, text: &str, style: Style, buffer: &mut Buffer) {
     let room = usize::from(area.width) - 2;
     let mut lines = wrap(text, room);
-    if lines.len() > 1 {
-        let rest = lines.split_off(1).join(" ");
-        let above = Rect { y: area.y - 1, ..area };
-        Clear.render(above, buffer);
-        buffer.set_string(above.x + 1, above.y, &lines[0], style);
-        lines[0] = fit(&rest, room, app.look.pick("…", "~"));
+    let most = usize::from(MOST_LINES.min(area.y));
+    if lines.len() > most {
+        let rest = lines.split_off(most - 1).join(" ");
+        lines.push(fit(&rest, room, app.look.pick("…", "~")));
     }
-    Clear.render(area, buffer);
-    buffer.set_string(area.x + 1, area.y, lines.first().map_or("", String::as_str), style);
+    for (y, line) in (0..=area.y).rev().zip(lines.iter().rev()) {
+        Clear.render(Rect { y, ..area }, buffer);
+        buffer.set_string(area.x + 1, y, line, style);
+    }
 }
 
 /// What has just happened.
@@ -75,6 +105,13 @@ fn telling(app: &App) -> Option<(String, Style)> {
     if let Some(notice) = notice(app) {
         return Some(notice);
     }
+    if let (Link::Away { reason, since }, Some(_)) = (&app.link, &app.wall) {
+        let since = app.clock.at(*since).utc().format("%H:%M:%S UTC");
+        return Some((
+            format!("Ledger away since {since}; it is tried again for as long as it takes: {reason}"),
+            app.look.warning(),
+        ));
+    }
     if let Link::Away { reason, .. } = &app.link {
         return Some((
             format!("Ledger away, trying again; runs stop before their lease ends: {reason}"),
@@ -85,6 +122,10 @@ fn telling(app: &App) -> Option<(String, Style)> {
         let harmless = wrong == crate::ledger::WrongEnvironment::Unstamped;
         if !harmless {
             return Some((format!("Launching is off: {wrong}"), app.look.danger()));
+        }
+        if !app.has_hands() && app.histories.as_ref().is_some_and(std::collections::BTreeMap::is_empty) {
+            let text = "This ledger is empty: nobody has used it yet, or it is not where the operators' is (see the address above).";
+            return Some((text.to_owned(), app.look.warning()));
         }
         if !app.config.ledger.is_embedded() {
             return Some((
@@ -114,7 +155,7 @@ fn telling(app: &App) -> Option<(String, Style)> {
 fn keys(app: &App, area: Rect) -> Line<'static> {
     let bindings = keymap::footer(app.context());
     let acts = matches!(app.context(), Context::Table | Context::Detail | Context::Log);
-    let barred = acts && app.may_act().is_err();
+    let barred = acts && app.may_act("it").is_err();
     let hint = |binding: &keymap::Binding| {
         let off =
             barred && matches!(binding.command, Command::Run | Command::Resume | Command::Pause | Command::Cancel);

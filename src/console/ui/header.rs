@@ -12,10 +12,14 @@ use crate::ledger::{MigrationState, WrongEnvironment};
 
 pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
     let area = layout.header;
-    let health = health(app);
-    let health_width = u16::try_from(health.width()).unwrap_or(0) + 1;
     let mut place = environment(app);
     let used = place.iter().map(Span::width).sum::<usize>();
+    let mut health = health(app);
+    if used + health.width() + 1 > usize::from(area.width) && is_fine(app) {
+        // Where one is comes first; that all is well needs no word.
+        health = Line::styled(app.look.pick("●", "*"), app.look.good());
+    }
+    let health_width = u16::try_from(health.width()).unwrap_or(0) + 1;
     let room = usize::from(area.width.saturating_sub(health_width)).saturating_sub(used + 4);
     if area.height > 1 && room > 12 {
         place.push(Span::raw("  "));
@@ -67,11 +71,17 @@ fn environment(app: &App) -> Vec<Span<'static>> {
         }
         (Belonging::Known { passport: None, .. }, None) => {}
     }
-    if app.config.read_only {
+    if app.config.read_only.is_some() {
         spans.push(Span::raw(" "));
         spans.push(badge("READ-ONLY", look.warning()));
     }
     spans
+}
+
+/// Whether there is nothing to say of the ledger.
+fn is_fine(app: &App) -> bool {
+    let is_fast = matches!(app.link, Link::Healthy { latency } if latency < Link::SLOW);
+    is_fast && app.clock.age().is_none_or(|age| age < Link::SILENT)
 }
 
 fn health(app: &App) -> Line<'static> {
@@ -102,6 +112,10 @@ fn health(app: &App) -> Line<'static> {
 /// Operator and pod, or at least the operator.
 fn who(app: &App, room: usize) -> Option<Line<'static>> {
     let actor = &app.config.actor;
+    if app.wall.is_some() {
+        // Nobody acts there; where it is stands in the footer.
+        return None;
+    }
     let whole = format!("{} @ {}", actor.operator, fit(&actor.place.pod, 40, app.look.pick("…", "~")));
     [whole, actor.operator.clone()]
         .into_iter()

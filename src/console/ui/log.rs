@@ -78,6 +78,10 @@ fn note(app: &App) -> String {
         Some(Origin::Archive) => ", from the ledger",
         Some(Origin::File(_)) | None => "",
     };
+    if app.wall.is_some() && log.origin == Some(Origin::Archive) {
+        // Only its last pieces are read: how many lines it has is not known.
+        return "its end, from the ledger".to_owned();
+    }
     let place = if log.follow {
         "following".to_owned()
     } else {

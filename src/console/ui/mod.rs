@@ -2,6 +2,7 @@
 
 pub(super) mod detail;
 mod dialog;
+mod digits;
 mod engine;
 mod footer;
 mod header;
@@ -11,6 +12,7 @@ mod log;
 mod progress;
 mod table;
 pub(super) mod text;
+mod wall;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -27,20 +29,16 @@ pub fn view(app: &App, buffer: &mut Buffer) {
         return too_small(app, buffer);
     }
     header::draw(app, &layout, buffer);
-    if let Some(area) = layout.table {
-        table::draw(app, area, buffer);
-    }
-    if let Some(area) = layout.detail {
-        detail::draw(app, area, app.focus == Pane::Detail, buffer);
+    if app.wall.is_some() {
+        wall::draw(app, &layout, buffer);
+    } else {
+        panes(app, &layout, buffer);
     }
     if let Some(area) = layout.separator {
         let line = app.look.pick("│", "|");
         for y in area.top()..area.bottom() {
             buffer.set_string(area.x, y, line, app.look.quiet());
         }
-    }
-    if let Some(area) = layout.log {
-        log::draw(app, area, app.focus == Pane::Log, buffer);
     }
     let behind = app.help.is_some() || app.dialog.is_some();
     if behind || app.link.is_away() {
@@ -54,6 +52,18 @@ pub fn view(app: &App, buffer: &mut Buffer) {
     }
     if let Some(dialog) = &app.dialog {
         dialog::draw(app, dialog, buffer);
+    }
+}
+
+fn panes(app: &App, layout: &Layout, buffer: &mut Buffer) {
+    if let Some(area) = layout.table {
+        table::draw(app, area, buffer);
+    }
+    if let Some(area) = layout.detail {
+        detail::draw(app, area, app.focus == Pane::Detail, buffer);
+    }
+    if let Some(area) = layout.log {
+        log::draw(app, area, app.focus == Pane::Log, buffer);
     }
 }
 

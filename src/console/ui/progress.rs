@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use super::text::{ago, capitalised, labelled, number, rate, span, wrap};
 use crate::console::app::App;
 use crate::console::theme::as_state;
-use crate::ledger::{RemainingCount, Run, RunState, Standing, Wish, WishKind};
+use crate::ledger::{Account, RemainingCount, Run, RunState, Standing, Wish, WishKind};
 
 /// The lines for a run, `columns` wide.
 pub(super) fn lines(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> {
@@ -75,7 +75,35 @@ fn by_itself(app: &App, run: &Run, columns: usize) -> Vec<Line<'static>> {
 /// Why it stands still, or is not what it seems, and what to do.
 fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<Line<'static>> {
     let look = app.look;
-    let (text, style) = match standing {
+    let stands_still = !matches!(standing, Standing::Queued | Standing::Running | Standing::Succeeded);
+    let account = run.account(app.clock.present()).filter(|_| stands_still && !app.has_hands());
+    let (text, style) = match (standing, account) {
+        // Where keys do nothing the commands for those who may act are named.
+        (_, Some(Account { what, next })) => {
+            let text = format!("{}. {}.", capitalised(&what), capitalised(&next));
+            (text, look.state(as_state(standing)))
+        }
+        (standing, None) => match told_by_keys(app, run, standing) {
+            Some(told) => told,
+            None => return Vec::new(),
+        },
+    };
+    let mut lines: Vec<_> = wrap(&text, columns.saturating_sub(2))
+        .into_iter()
+        .map(|line| Line::styled(format!(" {line}"), style))
+        .collect();
+    if let RunState::Failed { failure, .. } = &run.state {
+        for line in &failure.last_lines {
+            lines.push(Line::from(vec![Span::styled(look.pick(" ▏ ", " | "), look.danger()), Span::raw(line.clone())]));
+        }
+    }
+    lines
+}
+
+/// The same for who has the keys to do something about it.
+fn told_by_keys(app: &App, run: &Run, standing: Standing) -> Option<(String, Style)> {
+    let look = app.look;
+    Some(match standing {
         Standing::Lost => {
             let silence =
                 run.lease().map(|lease| span(app.clock.present().since(lease.renewed_at))).unwrap_or_default();
@@ -100,18 +128,8 @@ fn explanation(app: &App, run: &Run, standing: Standing, columns: usize) -> Vec<
             (format!("{}. {next}", capitalised(&reason)), style)
         }
         Standing::Cancelled => (format!("{}.", capitalised(&run.reason().unwrap_or_default())), look.quiet()),
-        Standing::Running | Standing::Succeeded => return Vec::new(),
-    };
-    let mut lines: Vec<_> = wrap(&text, columns.saturating_sub(2))
-        .into_iter()
-        .map(|line| Line::styled(format!(" {line}"), style))
-        .collect();
-    if let RunState::Failed { failure, .. } = &run.state {
-        for line in &failure.last_lines {
-            lines.push(Line::from(vec![Span::styled(look.pick(" ▏ ", " | "), look.danger()), Span::raw(line.clone())]));
-        }
-    }
-    lines
+        Standing::Running | Standing::Succeeded => return None,
+    })
 }
 
 /// Who asked for a stop, whether it was heard, and what can be done if it does not come.

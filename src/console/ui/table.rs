@@ -62,7 +62,7 @@ impl Columns {
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let columns = Columns::of(app, area.width);
-    let focused = app.focus == Pane::Table;
+    let focused = app.focus == Pane::Table && app.wall.is_none();
     heading(app, area, focused, &columns, buffer);
     let rows = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     if let Some(text) = empty(app) {
@@ -72,6 +72,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         return;
     }
     for (y, (row, selected)) in (rows.y..rows.bottom()).zip(app.table.window(rows.height.into())) {
+        // On a wall display nothing is selected where it is nobody's turn.
+        let selected = selected && app.selected_id().is_some();
         buffer.set_line(rows.x, y, &line(app, row, selected, &columns), rows.width);
         if selected {
             buffer.set_style(Rect { y, height: 1, ..rows }, app.look.selection(focused));
@@ -160,7 +162,8 @@ fn description(app: &App, row: &Row, run: Option<&Run>) -> String {
             |worker| format!("{}, pid {}", worker.place.pod, worker.process.pid),
         );
         let silence = ago(app.clock.present(), lease.renewed_at);
-        return format!("u takes it over, c ends it: {whose}, last heard of {silence}");
+        let keys = if app.has_hands() { "u takes it over, c ends it: " } else { "" };
+        return format!("{keys}{whose}, last heard of {silence}");
     }
     match app.entry(&row.id) {
         Some(Entry::Ready(migration)) => migration.description.lines().next().unwrap_or_default().to_owned(),

@@ -109,7 +109,7 @@ pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
 }
 
 /// A duration of whole seconds.
-pub(super) fn span(duration: Duration) -> String {
+pub(in crate::console) fn span(duration: Duration) -> String {
     short_duration(if duration.as_secs() > 0 { Duration::from_secs(duration.as_secs()) } else { duration })
 }
 

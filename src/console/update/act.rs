@@ -11,9 +11,9 @@ use crate::launch::{PlanRefusal, Request, plan};
 use crate::ledger::{Run, Standing, WishKind, WrongEnvironment};
 use crate::time::short_duration;
 
-/// Says why not, when this console may not act at all.
-fn allowed(app: &mut App) -> bool {
-    match app.may_act() {
+/// Says why `what` is refused, when this console may not act at all.
+fn allowed(app: &mut App, what: &str) -> bool {
+    match app.may_act(what) {
         Ok(()) => true,
         Err(reason) => {
             app.tell(Tone::Bad, reason);
@@ -26,7 +26,7 @@ pub(super) fn launch(app: &mut App, rerun: bool) {
     let Some(id) = app.selected_id().cloned() else {
         return app.tell(Tone::Plain, "No migration is selected.");
     };
-    if allowed(app) {
+    if allowed(app, "a launch") {
         open_launch(app, &id, rerun);
     }
 }
@@ -258,7 +258,11 @@ pub(super) fn tune(app: &mut App) {
 
 /// The latest run of the selected migration, if there is one and this console may act on it.
 fn act_on(app: &mut App, verb: &str) -> Option<Run> {
-    if !allowed(app) {
+    let what = match verb {
+        "tune" => "setting the speed".to_owned(),
+        verb => format!("a {verb}"),
+    };
+    if !allowed(app, &what) {
         return None;
     }
     let run = app.latest_run().cloned();

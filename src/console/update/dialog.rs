@@ -116,7 +116,7 @@ fn confirm(app: &mut App, effects: &mut Vec<Effect>) {
         return;
     }
     // The environment may have turned out another one since the dialog was opened, or the ledger may be away.
-    let outcome = app.may_act().and_then(|()| to_effect(app));
+    let outcome = app.may_act("this").and_then(|()| to_effect(app));
     let Some(form) = app.dialog.as_mut().and_then(Dialog::form_mut) else { return };
     match outcome {
         Ok(_) if !form.is_proven() => {

@@ -15,9 +15,15 @@ pub(super) fn take(app: &mut App, news: Feed) -> bool {
             app.belonging = new;
             changed
         }
-        Feed::Everything { seen, latency } => {
+        Feed::Everything { mut seen, latency } => {
             app.clock.set(seen.now);
             app.link = Link::Healthy { latency };
+            // What was learnt from older runs is not told again.
+            for (id, known) in app.histories.take().unwrap_or_default() {
+                if let Some(history) = seen.value.get_mut(&id) {
+                    history.begun = history.begun.max(known.begun);
+                }
+            }
             app.histories = Some(seen.value);
             rebuild(app);
             true

@@ -22,6 +22,7 @@ pub(super) fn press(app: &mut App, key: KeyEvent, effects: &mut Vec<Effect>) {
         Context::Dialog => dialog::press(app, key, command, effects),
         Context::Prompt => prompt(app, key, command, effects),
         Context::Help => help(app, command),
+        Context::Wall => on_the_wall(app, command),
         Context::Table | Context::Detail | Context::Log => {
             if let Some(command) = command {
                 run(app, command, effects);
@@ -120,6 +121,18 @@ fn help(app: &mut App, command: Option<Command>) {
         _ => Some(scroll),
     }
     .map(|scroll| scroll.min(crate::console::ui::help::last_scroll(app)));
+}
+
+/// A wall display is left, and nothing else. Any other key is answered once: the hint is not prolonged by the next.
+fn on_the_wall(app: &mut App, command: Option<Command>) {
+    if command == Some(Command::Quit) {
+        app.leaving = true;
+    } else if app.notice.is_none() {
+        app.tell(
+            Tone::Plain,
+            "This is a wall display: it shows, and takes no keys but q, esc or ctrl-c, which leave it.",
+        );
+    }
 }
 
 /// Carries out a command of one of the panes.

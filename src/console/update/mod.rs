@@ -4,6 +4,7 @@ mod act;
 mod dialog;
 mod feed;
 mod keys;
+mod wall;
 
 use super::app::{App, Notice};
 use super::effect::{Effect, Subject};
@@ -145,11 +146,33 @@ fn acted_on(app: &mut App, acted: Acted, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Brings what depends on several parts of the model in line: the cursor in sight, the detail and the log of what is selected.
+/// Brings what depends on several parts of the model in line: whose turn it is, the cursor in sight, the detail and the log of what is selected.
 fn settle(app: &mut App, effects: &mut Vec<Effect>) {
+    wall::take_turns(app);
     let layout = Layout::of(app);
     app.table.keep_in_sight(layout.table_rows().into());
+    inspect_selected(app, effects);
 
+    let shown = app.shown_run().map(|run| run.id);
+    if app.log.run != shown {
+        app.log.open(shown);
+        effects.push(Effect::OpenLog(app.shown_run().cloned().map(Box::new)));
+    }
+    if let Some(wish) = app.log.wanted(layout.log_height()) {
+        effects.push(Effect::Log(wish));
+    }
+    let lively = app.anything_live();
+    if lively != app.lively {
+        app.lively = lively;
+        effects.push(Effect::Pace { lively });
+    }
+}
+
+/// Asks for the runs and events of what is selected, once it is another or has changed. A wall display shows neither.
+fn inspect_selected(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.wall.is_some() {
+        return;
+    }
     let selected = app.selected_id().cloned();
     let subject_changed = app.detail.subject.as_ref().map(|subject| &subject.migration) != selected.as_ref();
     if subject_changed {
@@ -168,17 +191,5 @@ fn settle(app: &mut App, effects: &mut Vec<Effect>) {
         if let Some(subject) = wanted {
             effects.push(Effect::Inspect(subject));
         }
-    }
-    if app.log.run != shown {
-        app.log.open(shown);
-        effects.push(Effect::OpenLog(app.shown_run().cloned().map(Box::new)));
-    }
-    if let Some(wish) = app.log.wanted(layout.log_height()) {
-        effects.push(Effect::Log(wish));
-    }
-    let lively = app.anything_live();
-    if lively != app.lively {
-        app.lively = lively;
-        effects.push(Effect::Pace { lively });
     }
 }

@@ -6,6 +6,8 @@ use crate::ledger::LedgerError;
 
 /// Codes of the server, see its `error_codes.yml`.
 mod code {
+    /// Among others, a hint that names no index.
+    pub(super) const BAD_VALUE: i32 = 2;
     pub(super) const UNAUTHORIZED: i32 = 13;
     pub(super) const AUTHENTICATION_FAILED: i32 = 18;
     pub(super) const MAX_TIME_EXPIRED: i32 = 50;
@@ -55,8 +57,14 @@ impl Fault {
         let forbidden = |reason: String| LedgerError::Forbidden { ledger: ledger.to_owned(), reason };
         if let Some(code) = self.code() {
             return match code {
+                code::UNAUTHORIZED if doing.starts_with("find ") => forbidden(format!(
+                    "its user lacks the privilege for {doing}; grant it (docs/readonly.md tells the least that who looks needs), and check which database the connection string names"
+                )),
                 code::UNAUTHORIZED => forbidden(format!(
-                    "its user lacks the privilege for {doing}; grant it (the role readWrite on its database has all that a writer needs, read all that a reader needs)"
+                    "its user lacks the privilege for {doing}: if it may only look, start with --read-only (or STOPOVER_READ_ONLY=1); if it is to act, grant it readWrite on the ledger's database"
+                )),
+                code::BAD_VALUE if doing.starts_with("find ") => forbidden(format!(
+                    "{doing} needs an index that is missing, as after a restore without indexes; any command of an operator that writes, such as `stopover init`, makes it anew"
                 )),
                 code::AUTHENTICATION_FAILED => forbidden(wrong_credentials()),
                 code::MAX_TIME_EXPIRED => unreachable(format!("{doing} took too long; look at the server's load")),

@@ -60,6 +60,44 @@ impl MongoReader {
         Ok(Seen { now, value })
     }
 
+    /// Pieces of a run's log from a place on, the first ones (`order` 1) or the last ones (-1), in that order.
+    async fn chunks(
+        &self,
+        run: RunId,
+        from: LogPosition,
+        order: i32,
+        limit: u32,
+    ) -> Result<Vec<LogChunk>, LedgerError> {
+        const READ_LOGS: &str = "find on stopover_logs";
+        #[derive(Deserialize)]
+        struct Stored {
+            #[serde(rename = "_id")]
+            id: StoredId,
+            packed: bson::Binary,
+        }
+        #[derive(Deserialize)]
+        struct StoredId {
+            attempt: u32,
+            offset: u64,
+        }
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let range = doc! { "$gte": log_id(run, from.attempt, from.offset), "$lte": log_id(run, u32::MAX, u64::MAX) };
+        let find = self.connection.logs.find(doc! { "_id": range }).sort(doc! { "_id": order }).limit(i64::from(limit));
+        let cursor = self.connection.list(READ_LOGS, find).await?;
+        let mut stored: Vec<Stored> = Vec::new();
+        self.connection.read_all(READ_LOGS, cursor, |chunk| stored.push(chunk)).await?;
+        stored
+            .into_iter()
+            .map(|Stored { id: StoredId { attempt, offset }, packed }| {
+                let bytes = unpack(&packed.bytes)
+                    .map_err(|error| self.connection.corrupt(format!("a piece of the log of run {run}: {error}")))?;
+                Ok(LogChunk { run, attempt, offset, bytes })
+            })
+            .collect()
+    }
+
     /// What a pipeline over the runs finds, one by one.
     async fn aggregate<T: serde::de::DeserializeOwned>(
         &self,
@@ -187,34 +225,13 @@ impl LedgerReader for MongoReader {
     }
 
     async fn log(&self, run: RunId, from: LogPosition, limit: u32) -> Result<Vec<LogChunk>, LedgerError> {
-        const READ_LOGS: &str = "find on stopover_logs";
-        #[derive(Deserialize)]
-        struct Stored {
-            #[serde(rename = "_id")]
-            id: StoredId,
-            packed: bson::Binary,
-        }
-        #[derive(Deserialize)]
-        struct StoredId {
-            attempt: u32,
-            offset: u64,
-        }
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let range = doc! { "$gte": log_id(run, from.attempt, from.offset), "$lte": log_id(run, u32::MAX, u64::MAX) };
-        let find = self.connection.logs.find(doc! { "_id": range }).sort(doc! { "_id": 1 }).limit(i64::from(limit));
-        let cursor = self.connection.list(READ_LOGS, find).await?;
-        let mut stored: Vec<Stored> = Vec::new();
-        self.connection.read_all(READ_LOGS, cursor, |chunk| stored.push(chunk)).await?;
-        stored
-            .into_iter()
-            .map(|Stored { id: StoredId { attempt, offset }, packed }| {
-                let bytes = unpack(&packed.bytes)
-                    .map_err(|error| self.connection.corrupt(format!("a piece of the log of run {run}: {error}")))?;
-                Ok(LogChunk { run, attempt, offset, bytes })
-            })
-            .collect()
+        self.chunks(run, from, 1, limit).await
+    }
+
+    async fn log_end(&self, run: RunId, limit: u32) -> Result<Vec<LogChunk>, LedgerError> {
+        let mut chunks = self.chunks(run, LogPosition::default(), -1, limit).await?;
+        chunks.reverse();
+        Ok(chunks)
     }
 
     async fn quarantined(

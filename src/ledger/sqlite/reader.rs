@@ -111,23 +111,17 @@ impl LedgerReader for SqliteReader {
 
     async fn log(&self, run: RunId, from: LogPosition, limit: u32) -> Result<Vec<LogChunk>, LedgerError> {
         let start = i64::try_from(from.offset).unwrap_or(i64::MAX);
-        let chunks = self.seen(move |db| {
-            let mut statement = db.prepare_cached(
-                "SELECT attempt, start, packed FROM logs WHERE run = ?1 AND (attempt, start) >= (?2, ?3)
-                 ORDER BY attempt, start LIMIT ?4",
-            )?;
-            let rows = statement.query_map((run.to_string(), from.attempt, start, limit), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
-            })?;
-            rows.map(|row| {
-                let (attempt, start, packed): (u32, i64, _) = row?;
-                let bytes = unpack(&packed)
-                    .map_err(|error| Fault::Record(format!("a piece of the log of run {run}: {error}")))?;
-                Ok(LogChunk { run, attempt, offset: start.try_into().unwrap_or_default(), bytes })
-            })
-            .collect()
-        });
-        Ok(chunks.await?.value)
+        let sql = "SELECT attempt, start, packed FROM logs WHERE run = ?1 AND (attempt, start) >= (?2, ?3)
+                   ORDER BY attempt, start LIMIT ?4";
+        let found = self.seen(move |db| chunks(db, run, sql, (run.to_string(), from.attempt, start, limit)));
+        Ok(found.await?.value)
+    }
+
+    async fn log_end(&self, run: RunId, limit: u32) -> Result<Vec<LogChunk>, LedgerError> {
+        let sql = "SELECT attempt, start, packed FROM logs WHERE run = ?1 ORDER BY attempt DESC, start DESC LIMIT ?2";
+        let mut found = self.seen(move |db| chunks(db, run, sql, (run.to_string(), limit))).await?.value;
+        found.reverse();
+        Ok(found)
     }
 
     async fn quarantined(
@@ -179,6 +173,19 @@ pub(super) fn passport(db: &Connection) -> Result<Option<Passport>, Fault> {
         .optional()?
         .map(|text| record(&text, || "the passport".to_owned()))
         .transpose()
+}
+
+/// Pieces of a run's log.
+fn chunks(db: &Connection, run: RunId, sql: &str, params: impl Params) -> Result<Vec<LogChunk>, Fault> {
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)))?;
+    rows.map(|row| {
+        let (attempt, start, packed): (u32, i64, _) = row?;
+        let bytes =
+            unpack(&packed).map_err(|error| Fault::Record(format!("a piece of the log of run {run}: {error}")))?;
+        Ok(LogChunk { run, attempt, offset: start.try_into().unwrap_or_default(), bytes })
+    })
+    .collect()
 }
 
 /// For each migration two steps down an index, however many runs it has.

@@ -120,6 +120,15 @@ impl LogReader {
         open::open(state, ledger, run).await
     }
 
+    /// Opens what suffices to follow the end of a run's log: its file without what other pods have said before it, or the last pieces of
+    /// the archive. Lines are counted from there. Cheap, however long the log is.
+    ///
+    /// # Errors
+    /// See [`LogError`]; a log that does not exist yet is empty.
+    pub async fn open_end(state: &StateDir, ledger: Arc<dyn LedgerReader>, run: &Run) -> Result<Self, LogError> {
+        open::open_end(state, ledger, run).await
+    }
+
     /// Where the lines come from.
     #[must_use]
     pub fn origin(&self) -> Origin {

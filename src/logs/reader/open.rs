@@ -15,6 +15,32 @@ use super::{LogError, LogReader, Origin, blocking};
 /// Archived pieces that are fetched at once.
 pub(super) const CHUNKS: u32 = 8;
 
+/// Of an archive that is read from near its end, pieces that are read at first: together far more than a screen.
+const LAST_CHUNKS: u32 = 2;
+
+/// See [`LogReader::open_end`].
+pub(super) async fn open_end(
+    state: &StateDir,
+    ledger: Arc<dyn LedgerReader>,
+    run: &Run,
+) -> Result<LogReader, LogError> {
+    let here = Here { state, ledger: &*ledger, run };
+    let (source, origin, archive) = if here.has_current_attempt().await? {
+        let origin = Origin::File(state.run_log(run.id));
+        (Source { spool: None, file: Some(here.file()) }, origin, None)
+    } else {
+        let last = ledger.log_end(run.id, LAST_CHUNKS).await?;
+        let mut spool = here.spool()?;
+        if let Some(first) = last.first() {
+            spool.begin_at(LogPosition { attempt: first.attempt, offset: first.offset });
+        }
+        let spool = blocking(move || last.iter().try_for_each(|chunk| spool.append(chunk)).map(|()| spool)).await;
+        let spool = spool.map_err(LogError::Spool)?;
+        (Source { spool: Some(spool), file: None }, Origin::Archive, Some((Arc::clone(&ledger), run.id)))
+    };
+    Ok(LogReader { log: Arc::new(Mutex::new(Log::new(source))), origin, archive })
+}
+
 /// See [`LogReader::open`].
 pub(super) async fn open(state: &StateDir, ledger: Arc<dyn LedgerReader>, run: &Run) -> Result<LogReader, LogError> {
     let origin = Origin::File(state.run_log(run.id));

@@ -51,6 +51,11 @@ impl Spool {
         self.next
     }
 
+    /// What lies before a place is not wanted, and not missed.
+    pub(super) fn begin_at(&mut self, first: LogPosition) {
+        self.next = first;
+    }
+
     /// Nothing more is in the archive for now.
     pub(super) fn caught_up(&mut self) {
         self.limit.get_or_insert(ALWAYS_KEPT.max(2 * self.length));

@@ -7,3 +7,5 @@ mod scenery;
 mod shapes;
 mod steps;
 mod terminal;
+mod wall;
+mod watch;

@@ -143,7 +143,7 @@ fn another_environment_may_be_looked_at_only() {
 
 #[test]
 fn a_read_only_console_says_so_and_explains_its_keys() {
-    let config = stopover::config::Config { read_only: true, ..config() };
+    let config = stopover::config::Config { read_only: Some(stopover::config::ReadOnly::Variable), ..config() };
     let mut desk = Desk::with(config, Some(passport("production", true)), (120, 40));
     desk.press("r");
     assert_snapshot!("read_only", desk.screen());

@@ -67,7 +67,7 @@ pub fn config() -> Config {
         mirror: MirrorTarget::Off,
         actor: actor("ana", "stopover-7d9f"),
         from_files: Vec::new(),
-        read_only: false,
+        read_only: None,
         lease: stopover::lease::LeaseTerms::new(stopover::lease::LeaseSettings::default()).unwrap(),
         grace: Duration::from_secs(10),
     }

@@ -22,6 +22,26 @@ fn launched(effects: &[Effect]) -> usize {
 }
 
 #[test]
+fn what_an_older_run_has_begun_is_not_forgotten_when_everything_is_read_anew() {
+    let mut known = histories();
+    let latest = known.get_mut(&id(FAILED)).unwrap().latest.as_mut().unwrap();
+    latest.checkpoint = None;
+    known.get_mut(&id(FAILED)).unwrap().begun = None;
+    let everything =
+        |histories| Feed::Everything { seen: Seen { now: now(), value: histories }, latency: Duration::from_millis(2) };
+    let mut desk = Desk::blank(config(), (120, 40));
+    desk.tell(Message::Catalog(std::sync::Arc::new(catalog())));
+    desk.tell(Message::Feed(everything(known.clone())));
+    desk.select(FAILED);
+    assert_eq!(desk.app.history(&id(FAILED)).unwrap().begun, None);
+    desk.inspected(log_lines(1));
+    let begun = desk.app.history(&id(FAILED)).unwrap().begun;
+    assert!(begun.is_some(), "an older run was cancelled half way");
+    desk.tell(Message::Feed(everything(known)));
+    assert_eq!(desk.app.history(&id(FAILED)).unwrap().begun, begun);
+}
+
+#[test]
 fn the_cursor_starts_on_what_runs() {
     assert_eq!(Desk::ready((120, 40)).app.selected_id(), Some(&id(RUNNING)));
 }

@@ -162,7 +162,7 @@ fn a_read_only_console_neither_writes_nor_creates_a_ledger() {
     terminal.shows("READ-ONLY");
     terminal.shows("2 pending");
     terminal.type_keys("r");
-    terminal.shows("This console is read-only");
+    terminal.shows("A launch is refused, this Stopover is read-only: --read-only was given");
     terminal.type_keys("q");
     terminal.ends_within(AT_ONCE);
     assert!(!scene.state().join("ledger.db").exists());

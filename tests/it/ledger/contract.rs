@@ -427,6 +427,10 @@ async fn a_log_comes_back_in_order_and_in_pages(home: Home) {
     assert_eq!(reader.log(run, LogPosition::default(), 100).await.unwrap(), chunks);
     assert_eq!(reader.log(run, LogPosition { attempt: 1, offset: 1 }, 2).await.unwrap(), chunks[1..3]);
     assert_eq!(reader.log(run, LogPosition { attempt: 2, offset: 0 }, 2).await.unwrap(), chunks[3..]);
+    assert_eq!(reader.log_end(run, 2).await.unwrap(), chunks[2..], "the last ones, in order");
+    assert_eq!(reader.log_end(run, 100).await.unwrap(), chunks);
+    assert_eq!(writer.log_end(run, 0).await.unwrap(), []);
+    assert_eq!(reader.log_end(RunId::generate(), 5).await.unwrap(), []);
 }
 
 async fn a_log_is_trimmed_within_one_attempt(home: Home) {

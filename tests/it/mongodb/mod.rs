@@ -7,6 +7,8 @@ mod pods;
 mod remaining;
 mod rights;
 mod roles;
+mod viewer;
+mod watch;
 
 use crate::support::scene::Scene;
 use crate::support::steady::{PROGRAM, STEADY, go};

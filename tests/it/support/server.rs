@@ -109,7 +109,9 @@ impl Server {
     pub async fn contents(&self) -> String {
         let database = Client::with_uri_str(self.writer()).await.unwrap().database(DATABASE);
         let mut contents = String::new();
-        for name in database.list_collection_names().await.unwrap() {
+        let mut names = database.list_collection_names().await.unwrap();
+        names.sort();
+        for name in names {
             let mut cursor = database.collection::<Document>(&name).find(doc! {}).await.unwrap();
             while cursor.advance().await.unwrap() {
                 contents.push_str(&cursor.deserialize_current().unwrap().to_string());
@@ -117,6 +119,20 @@ impl Server {
             }
         }
         contents
+    }
+
+    /// The same with the names of all collections and of their indexes: what there is at all.
+    pub async fn dump(&self) -> String {
+        let database = Client::with_uri_str(self.writer()).await.unwrap().database(DATABASE);
+        let mut names = database.list_collection_names().await.unwrap();
+        names.sort();
+        let mut dump = Vec::new();
+        for name in names {
+            let mut indexes = database.collection::<Document>(&name).list_index_names().await.unwrap();
+            indexes.sort();
+            dump.push(format!("{name}: {}\n", indexes.join(", ")));
+        }
+        dump.concat() + &self.contents().await
     }
 
     /// Holds the server still: connections stay open, and nothing is answered.
