@@ -1,8 +1,9 @@
 //! The roles of `k8s/mongodb/roles.js`, made by the real shell on a real server: what an operator can do, and what a viewer cannot.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use mongodb::Client;
 use mongodb::error::ErrorKind;
 
@@ -258,13 +259,22 @@ async fn without_the_name_of_the_ledger_nothing_is_made() {
     let ended = site.roles(&[("LEDGER", "")]);
     assert_ne!(ended.status, 0);
     assert!(format!("{}{}", ended.stdout, ended.stderr).contains("set LEDGER to the name of the ledger's database"));
-    assert_eq!(roles(&site.admin().await).await, Vec::<Document>::new());
+    assert_eq!(roles(&site.admin().await).await, BTreeMap::new());
 }
 
-/// The roles that were made, with what they allow.
-async fn roles(admin: &mongodb::Database) -> Vec<Document> {
+/// The roles that were made, with what they allow. The server lists that in any order.
+async fn roles(admin: &mongodb::Database) -> BTreeMap<String, BTreeSet<String>> {
     let answer = admin.run_command(doc! { "rolesInfo": 1, "showPrivileges": true }).await.unwrap();
-    answer.get_array("roles").unwrap().iter().map(|role| role.as_document().unwrap().clone()).collect()
+    let list = |role: &Document, name: &str| role.get_array(name).unwrap().clone();
+    let documents = |list: Vec<Bson>| list.into_iter().map(|one| one.as_document().unwrap().clone());
+    let rights = |role: &Document| {
+        let direct = documents(list(role, "privileges")).flat_map(|privilege| {
+            let resource = privilege.get_document("resource").unwrap().clone();
+            list(&privilege, "actions").into_iter().map(move |action| format!("{action} on {resource}"))
+        });
+        direct.chain(list(role, "roles").iter().map(ToString::to_string)).collect()
+    };
+    documents(list(&answer, "roles")).map(|role| (role.get_str("role").unwrap().to_owned(), rights(&role))).collect()
 }
 
 /// A user with what it may do; `None` if there is none in this database.
@@ -314,7 +324,7 @@ async fn a_user_without_a_password_that_is_nowhere_is_refused_and_nothing_is_mad
         assert_ne!(ended.status, 0);
         let said = format!("{}{}", ended.stdout, ended.stderr);
         assert!(said.contains(name) && said.contains("make it there first"), "{said}");
-        assert_eq!(roles(&admin).await, Vec::<Document>::new());
+        assert_eq!(roles(&admin).await, BTreeMap::new());
         assert_eq!(user(&admin, name, "admin").await, None);
     }
 }
@@ -343,6 +353,9 @@ async fn the_role_of_one_ledger_is_not_taken_for_another() {
         assert_eq!(site.roles(&named).status, 0);
         let after = roles(&admin).await;
         assert_eq!(after.len(), 4);
-        assert!(before.iter().all(|role| after.contains(role)), "those of the first are as they were");
+        assert!(
+            before.iter().all(|(role, rights)| after.get(role) == Some(rights)),
+            "those of the first are as they were"
+        );
     }
 }
