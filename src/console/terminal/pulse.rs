@@ -13,7 +13,8 @@
 //! a question: one that waits behind a frame is not yet asked. On a link that answers quickly it is three seconds after a second of quiet: that
 //! makes four, so that a console is gone within five seconds of its terminal's death, with one second for the machine to be busy. A
 //! shorter one would leave for every hiccup of a connection, a longer one leaves processes behind. A link that has shown itself slow is given
-//! four times its slowest recent answer. Since questions are spread through large frames, a slow link shows life for every few KB of them.
+//! four times its slowest recent answer, and the time in which the slowest link would carry what stands before the question. Since questions are
+//! spread through large frames, a slow link shows life for every few KB of them.
 //!
 //! **Holding.** No frame is drawn while more than `WINDOW` bytes are unanswered. So what a slow link has before it is one frame and a bit,
 //! and what comes next is drawn from the latest state.
@@ -39,6 +40,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A link is given so many times its slowest recent answer.
 const TIMES_SLOWEST: u32 = 4;
+
+/// An answer waits for what is shown before it: no link is taken for slower than so many bytes a second without having shown it.
+const SLOWEST_LINK: u32 = 6_000;
 
 /// Each answer takes this part of what is remembered of slower ones.
 const FORGOTTEN: u32 = 64;
@@ -180,9 +184,9 @@ impl Pulse {
             if self.slowest.is_none() {
                 self.asked_in_vain += 1;
             }
-            // Of one that cannot answer not every question is kept.
+            // Of one that does not answer not every question is kept; the oldest is, from which its silence counts.
             if self.questions.len() == MOST_QUESTIONS {
-                self.questions.pop_front();
+                self.questions.pop_back();
             }
             self.questions.push_back(Question { position, taken: None });
             self.asked_at = position;
@@ -228,10 +232,9 @@ impl Pulse {
     #[must_use]
     pub fn is_behind(&self, now: Duration) -> bool {
         // Not for ever: perhaps an answer was lost on the way.
-        let lately = self
-            .questions
-            .front()
-            .is_some_and(|oldest| oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience()));
+        let lately = self.questions.front().is_some_and(|oldest| {
+            oldest.taken.is_none_or(|taken| now.saturating_sub(taken) < self.patience_with_oldest())
+        });
         self.may_answer() && lately && self.traffic.sent - self.shown > WINDOW
     }
 
@@ -267,6 +270,14 @@ impl Pulse {
         (self.slowest.unwrap_or_default() * TIMES_SLOWEST).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 
+    /// How long the answer to the oldest question may take, behind what is to be shown before it. Questions stand close together, so that this
+    /// is much only of what was sent before the terminal was known to answer.
+    fn patience_with_oldest(&self) -> Duration {
+        let before = self.questions.front().map_or(0, |oldest| oldest.position.saturating_sub(self.shown));
+        let shows = Duration::from_secs(before) / SLOWEST_LINK;
+        if self.slowest.is_some() { (self.patience() + shows).min(LONGEST_PATIENCE) } else { SHORTEST_PATIENCE }
+    }
+
     fn asks_at(&self) -> Duration {
         if self.slowest.is_some() {
             return self.last_sign.max(self.last_asked) + QUIET;
@@ -288,7 +299,7 @@ impl Pulse {
             return Some(stuck(STUCK).map_or(silent, |stuck| stuck.min(silent)));
         }
         match self.oldest() {
-            Some(taken) => Some(taken.max(self.last_sign) + self.patience()),
+            Some(taken) => Some(taken.max(self.last_sign) + self.patience_with_oldest()),
             None => stuck(self.patience()),
         }
     }

@@ -169,7 +169,7 @@ proptest! {
 
     #[test]
     fn a_living_terminal_is_never_left_although_its_link_is_slow(
-        rate in prop_oneof![20_000_u64..40_000, 40_000_u64..2_000_000],
+        rate in prop_oneof![8_000_u64..40_000, 40_000_u64..2_000_000],
         delay in 0_u64..1_000,
         buffer in 0_u64..200_000,
         happenings in happenings(),
@@ -308,6 +308,20 @@ fn a_terminal_that_never_answers_is_left_after_many_minutes_without_a_key() {
     let left = world.lives(700_000).expect("it leaves");
     assert_eq!((left - begun) / 1_000, 600);
     assert!(world.asked < 30, "ever more rarely: {}", world.asked);
+}
+
+#[test]
+fn a_terminal_that_falls_silent_in_a_flood_is_not_given_the_longest_patience_twice() {
+    let mut world = World::new(7_354, 3_511, 194_260);
+    while world.pulse.slowest.is_none() {
+        world.step();
+    }
+    world.goes_through(&[Happening::Key, Happening::Pause(10), Happening::Key, Happening::Flood(6_164, 6_520)]);
+    world.dies = world.now;
+    let died = world.now;
+    // When it is no longer held back it fills what is between with frames, each with its questions.
+    let left = (0..2_000).find_map(|_| world.goes_through(&[Happening::Flood(13_512, 40)])).expect("it leaves");
+    assert!(left <= died + 32_000, "{} ms after", left - died);
 }
 
 #[test]
