@@ -190,7 +190,7 @@ fn a_pod_has_bounds_probes_and_a_place_and_is_given_the_time_that_its_keeper_cou
         assert_eq!(variable(container, name), Some(field));
     }
     assert_eq!(variable(container, "STOPOVER_IMAGE"), container["image"].as_str());
-    assert_eq!((&container["command"], &container["args"]), (&Value::Null, &json!(["keep"])));
+    assert_eq!((&container["command"], &container["args"]), (&json!(["stopover", "keep"]), &Value::Null));
 
     let spec = &deployment["spec"];
     assert_eq!((&spec["replicas"], &spec["strategy"]["type"]), (&json!(1), &json!("RollingUpdate")));

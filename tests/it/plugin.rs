@@ -228,6 +228,8 @@ fn the_standard_input_is_passed_on_when_it_is_asked_for() {
     assert!(laptop.executed().contains(&"--stdin".to_owned()));
     assert!(!laptop.executed().contains(&"--tty".to_owned()));
     assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert_eq!(laptop.scene.run(NAME)["params"]["whom"], "all of you");
+    assert_eq!(laptop.run(&["cp", NAME, "-"]).stdout, "hello all of you\n");
 }
 
 #[test]
