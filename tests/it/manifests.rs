@@ -190,6 +190,7 @@ fn a_pod_has_bounds_probes_and_a_place_and_is_given_the_time_that_its_keeper_cou
         assert_eq!(variable(container, name), Some(field));
     }
     assert_eq!(variable(container, "STOPOVER_IMAGE"), container["image"].as_str());
+    // Named, so that an image with an entry point of its own keeps, too.
     assert_eq!((&container["command"], &container["args"]), (&json!(["stopover", "keep"]), &Value::Null));
 
     let spec = &deployment["spec"];
@@ -241,6 +242,12 @@ fn only_names_and_the_database_are_let_out_and_nothing_in(
         ports.map(|port| format!("{} {}", port["protocol"].as_str().unwrap(), port["port"])).collect();
     ports.sort();
     assert_eq!(ports, ["TCP 27017", "TCP 53", "UDP 53"]);
+    for rule in rules {
+        assert!(
+            rule["to"].as_array().is_some_and(|to| !to.is_empty()),
+            "a rule without addresses is all of them: {rule}"
+        );
+    }
     // It is about these pods.
     let labels = &the(&documents, "Deployment")["spec"]["template"]["metadata"]["labels"];
     for (label, value) in policy["podSelector"]["matchLabels"].as_object().unwrap() {
@@ -286,7 +293,7 @@ fn operators_may_look_and_exec_and_viewers_look(#[values("overlays/staging", "ov
         assert_eq!(binding["subjects"].as_array().unwrap().len(), 1);
         assert_eq!(
             (&binding["subjects"][0]["kind"], &binding["subjects"][0]["name"]),
-            (&json!("Group"), &json!(format!("{role}s")))
+            (&json!("Group"), &json!(format!("{role}s-{}", name.trim_start_matches("overlays/"))))
         );
     }
     for beyond in ["ClusterRole", "ClusterRoleBinding", "Secret", "Service", "Ingress"] {
