@@ -18,9 +18,7 @@ def in_order_and_each_once(numbers):
 
 
 def fresh(world):
-    run = world.stopover.run("01_tick")
-    if run and run["state"] in ("running", "paused", "interrupted", "lost"):
-        world.stopover("cancel", "01_tick", "--wait")
+    world.stopover.close("01_tick")
     tick(world)
     eventually("it has ticked", lambda: (world.stopover.run("01_tick")["done"] or 0) >= 3)
 

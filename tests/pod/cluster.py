@@ -119,6 +119,12 @@ class Stopover:
         again = ["--rerun"] if self.run(migration) else []
         return self.try_("run", migration, *again, *options)
 
+    def close(self, migration):
+        """Cancels its run, should that be open."""
+        run = self.run(migration)
+        if run and run["state"] in ("running", "paused", "interrupted", "lost"):
+            self("cancel", migration, "--wait")
+
     def until(self, migration, *states, patience=PATIENCE):
         def reached():
             # Its pod may be on its way.

@@ -1,13 +1,10 @@
 """A real terminal (tmux) in which a real kubectl runs."""
 
-import contextlib
 import os
 import shlex
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 from cluster import eventually, must
 
@@ -45,13 +42,6 @@ class Terminal:
             return eventually(f"the screen shows {texts}", all_of_them, patience)
         except AssertionError as failed:
             raise type(failed)(f"{failed}; the screen:\n{self.screen()}") from None
-
-    @contextlib.contextmanager
-    def recorded(self):
-        """A file of what the program writes, byte for byte. kubectl takes far longer to attach than this to begin."""
-        with tempfile.NamedTemporaryFile() as file:
-            tmux("pipe-pane", "-t", self.name, f"cat >{file.name}")
-            yield Path(file.name)
 
     def type(self, *keys):
         tmux("send-keys", "-t", self.name, *keys)
