@@ -5,9 +5,10 @@ use std::io::IsTerminal;
 use color_eyre::Result;
 
 use crate::config::Config;
-use crate::console::{self, Appearance, ColourDepth, Ending};
+use crate::console::{self, Appearance, ColourDepth};
 
-use super::{Exit, attach};
+use super::attach;
+use super::exit::{Exit, Shown};
 
 /// Options of the console; `stopover` takes them without a verb, too.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -30,25 +31,18 @@ impl Args {
 
 /// Opens the console; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
-    let shows = console::run(config, args.appearance(), Exit::StandsStill as i32);
-    on_terminal("stopover", shows, |ending| match ending {
-        Ending::Silent(_) => Exit::StandsStill,
-        Ending::Left | Ending::Asked | Ending::Gone => Exit::Fine,
-    })
+    let shows = console::run(config, args.appearance(), |ending| Exit::of_ending(ending, Shown::Console));
+    on_terminal("stopover", shows)
 }
 
 /// Stays with what `command` shows on the terminal, until it ends; without a terminal, says how to attach to it.
-pub fn on_terminal(
-    command: &str,
-    shows: impl Future<Output = Result<Ending>>,
-    status: impl FnOnce(Ending) -> Exit,
-) -> Result<Exit> {
+pub fn on_terminal(command: &str, shows: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Ok(attach::explain(command));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ending = runtime.block_on(shows)?;
+    let exit = runtime.block_on(shows)?;
     // A blocking read of a log or of the catalog must not keep the operator waiting.
     runtime.shutdown_background();
-    Ok(status(ending))
+    Ok(exit)
 }

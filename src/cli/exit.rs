@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use color_eyre::Report;
 
 use crate::config::ConfigError;
+use crate::console::Ending;
 use crate::keeper::KeeperError;
 use crate::launch::{LaunchError, PlanRefusal};
 use crate::ledger::{LedgerError, WrongEnvironment};
@@ -43,6 +44,21 @@ impl From<Exit> for ExitCode {
     }
 }
 
+impl From<Exit> for i32 {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What was shown on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The console.
+    Console,
+    /// A wall display.
+    Wall,
+}
+
 /// A mistake in how a command was called, or something it refuses; the text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
@@ -55,6 +71,16 @@ pub enum UserError {
 }
 
 impl Exit {
+    /// The status that belongs to the ending of what was shown on a terminal.
+    #[must_use]
+    pub fn of_ending(ending: Ending, shown: Shown) -> Self {
+        match (ending, shown) {
+            (Ending::Left, _) | (Ending::Asked | Ending::Gone, Shown::Console) => Self::Fine,
+            // A wall display is in a loop that only who leaves it ends.
+            (Ending::Asked | Ending::Gone, Shown::Wall) | (Ending::Silent(_), _) => Self::StandsStill,
+        }
+    }
+
     /// The status that belongs to an error.
     #[must_use]
     pub fn of(report: &Report) -> Self {
@@ -118,5 +144,22 @@ impl Exit {
             | LedgerError::TooNew { .. }
             | LedgerError::Corrupt { .. } => Self::LedgerUnreachable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_console_that_nobody_answers_and_a_wall_that_nobody_left_stand_still() {
+        let silent = Ending::Silent(Duration::from_secs(4));
+        let of = |shown| {
+            [Ending::Left, Ending::Asked, Ending::Gone, silent].map(|ending| i32::from(Exit::of_ending(ending, shown)))
+        };
+        assert_eq!(of(Shown::Console), [0, 0, 0, 8]);
+        assert_eq!(of(Shown::Wall), [0, 8, 8, 8]);
     }
 }

@@ -3,11 +3,10 @@
 use color_eyre::Result;
 
 use crate::config::Config;
-use crate::console::wall::Every;
-use crate::console::{self, Ending};
+use crate::console::{self, wall::Every};
 
-use super::Exit;
 use super::console::on_terminal;
+use super::exit::{Exit, Shown};
 
 /// Arguments of `stopover watch`.
 #[derive(clap::Args)]
@@ -21,10 +20,6 @@ pub struct Args {
 
 /// Shows until somebody leaves; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
-    let shows = console::watch(config, args.look.appearance(), args.every, Exit::StandsStill as i32);
-    on_terminal("stopover watch", shows, |ending| match ending {
-        Ending::Left => Exit::Fine,
-        // Whoever has it in a loop gets it back.
-        Ending::Asked | Ending::Silent(_) | Ending::Gone => Exit::StandsStill,
-    })
+    let ending = |ending| Exit::of_ending(ending, Shown::Wall);
+    on_terminal("stopover watch", console::watch(config, args.look.appearance(), args.every, ending))
 }

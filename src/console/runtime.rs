@@ -45,44 +45,53 @@ const SIZE_AT_FIRST: Duration = Duration::from_millis(50);
 const SIZE_LATER: Duration = Duration::from_secs(5);
 
 /// Opens the console and stays until the operator leaves or the terminal is gone. After this the process must end: a thread of it may
-/// be stuck in a write. It is ended in any case, with `status_of_silence` if nobody answered at the terminal.
+/// be stuck in a write. It is ended in any case; either way its status is the one that `status` gives to the ending.
 ///
 /// # Errors
 /// When the terminal cannot be taken.
-pub async fn run(config: Config, look: Appearance, status_of_silence: i32) -> Result<Ending> {
+pub async fn run<S>(config: Config, look: Appearance, status: impl FnOnce(Ending) -> S) -> Result<S>
+where
+    S: Copy + Into<i32>,
+{
     let access = Access::of(&config);
-    stay(App::new(Arc::new(config), look, first_size()), access, status_of_silence).await
+    stay(App::new(Arc::new(config), look, first_size()), access, status).await
 }
 
 /// Opens a wall display, as [`run`] opens the console. It has no way to a writer, whatever `config` allows.
 ///
 /// # Errors
 /// When the terminal cannot be taken.
-pub async fn watch(config: Config, look: Appearance, every: Every, status_of_silence: i32) -> Result<Ending> {
-    stay(App::wall(config, look, every, first_size()), Access::ReadOnly, status_of_silence).await
+pub async fn watch<S>(config: Config, look: Appearance, every: Every, status: impl FnOnce(Ending) -> S) -> Result<S>
+where
+    S: Copy + Into<i32>,
+{
+    stay(App::wall(config, look, every, first_size()), Access::ReadOnly, status).await
 }
 
 fn first_size() -> (u16, u16) {
     terminal::size().unwrap_or(ASSUMED_SIZE)
 }
 
-async fn stay(app: App, access: Access, status_of_silence: i32) -> Result<Ending> {
+async fn stay<S>(app: App, access: Access, status: impl FnOnce(Ending) -> S) -> Result<S>
+where
+    S: Copy + Into<i32>,
+{
     let taken = terminal::take()?;
     let mut console = Console::start(app, access)?;
     let ending = console.follow().await;
+    let status = status(ending);
     match ending {
         Ending::Left | Ending::Asked => {
-            terminal::end_within(LEAVING, 0);
+            terminal::end_within(LEAVING, status.into());
             console.part().await;
         }
-        Ending::Silent(_) => terminal::end_within(LEAVING_NOBODY, status_of_silence),
-        Ending::Gone => terminal::end_within(LEAVING_NOBODY, 0),
+        Ending::Silent(_) | Ending::Gone => terminal::end_within(LEAVING_NOBODY, status.into()),
     }
     drop(taken);
     if let Some(farewell) = farewell(ending, &console.app) {
         terminal::say(&farewell);
     }
-    Ok(ending)
+    Ok(status)
 }
 
 /// Why the console ended.
@@ -204,7 +213,7 @@ impl Console {
                 biased;
                 _ = hangup.recv() => return Ending::Gone,
                 _ = terminate.recv() => return Ending::Asked,
-                _ = interrupt.recv() => return Ending::Left,
+                _ = interrupt.recv() => return Ending::Asked,
                 _ = resized.recv() => self.look_at_size(),
                 input = self.inputs.recv() => {
                     if self.heard(input) {

@@ -1,6 +1,5 @@
 //! One attempt, from its claim to the report of its end.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -23,11 +22,11 @@ use crate::logs::mirror::Mirror;
 use crate::process::ProcessIdentity;
 use crate::time::short_duration;
 
-use super::answering::{Manners, answer};
+use super::answering::Manners;
 use super::board::Board;
+use super::company::{Company, Needs};
 use super::environment;
 use super::guard::Guard;
-use super::guarding::keep_guarded;
 use super::heart::{Heart, Pulse};
 use super::mask::Masks;
 use super::memory::MemoryKills;
@@ -107,8 +106,7 @@ struct Attempt<'a> {
     variables: BTreeMap<OsString, OsString>,
     warnings: Warnings,
     pump: Pump,
-    archive: Archive,
-    heart: Heart,
+    company: Company,
     pulse: watch::Receiver<Pulse>,
     counts: watch::Sender<Option<RemainingCount>>,
 }
@@ -187,7 +185,16 @@ impl<'a> Attempt<'a> {
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
         let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, claimed);
         let variables = environment::of_program(config, &run, &secrets);
-        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, archive, heart, pulse, counts })
+        let company = Company {
+            heart,
+            archive,
+            ledger: ledger.clone(),
+            run: run.id,
+            attempt: run.attempt,
+            lease: config.lease,
+            pulse: pulse.clone(),
+        };
+        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, pulse, counts })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -273,14 +280,16 @@ impl<'a> Attempt<'a> {
         let carried = self.pump.carry(stdout, stderr);
         let memory = MemoryKills::watch();
         let limits = self.limits(migration);
-        let manners = Manners { grace: self.config.grace, speed: None };
-        let mut countdown = self.countdown(migration);
-        // The program is over; nothing more is to be said of it.
-        let (over, settled) = (CancellationToken::new(), CancellationToken::new());
         let unguarded = CancellationToken::new();
-        let succeeded = Cell::new(false);
+        let needs = Needs {
+            guard,
+            pump: &self.pump,
+            manners: Manners { grace: self.config.grace, speed: None },
+            countdown: self.countdown(migration),
+            unguarded: &unguarded,
+        };
         let pulse = self.pulse.clone();
-        let supervising = async {
+        let work = async {
             let end = supervise::watch(&mut program, &self.pump, pulse.clone(), signals, &unguarded, limits).await;
             if let Some(reason) = memory.explain(&end.exit) {
                 self.pump.note(reason);
@@ -297,29 +306,10 @@ impl<'a> Attempt<'a> {
                 self.pump.note(format!("the program has ended, and {left} {what} left behind and ended"));
             }
             program.bury();
-            succeeded.set(end.exit == Exit::Status(0) && end.fenced.is_none());
-            over.cancel();
-            (end, carried.last_lines)
+            let is_success = end.exit == Exit::Status(0) && end.fenced.is_none();
+            ((end, carried.last_lines), is_success)
         };
-        let counting = async {
-            if let Some(countdown) = &mut countdown {
-                countdown.follow(&over).await;
-                if succeeded.get() {
-                    countdown.settle().await;
-                }
-            }
-        };
-        // The last count may take its time, and the lease must not end meanwhile: the heart beats until all is settled.
-        let working = async {
-            let (course, ()) = tokio::join!(supervising, counting);
-            settled.cancel();
-            course
-        };
-        let beating = self.heart.keep_beating(&settled);
-        let archiving = self.archive.follow(&settled);
-        let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
-        let answering = answer(&*self.ledger, (self.run.id, self.run.attempt), pulse.clone(), manners, &settled);
-        let ((end, last_lines), (), (), (), ()) = tokio::join!(working, beating, archiving, guarding, answering);
+        let (end, last_lines) = self.company.keep(needs, work).await;
         Course::Ended { end, last_lines }
     }
 
@@ -332,46 +322,32 @@ impl<'a> Attempt<'a> {
         guard: &mut Guard,
     ) -> Course {
         let limits = self.limits(migration);
-        let manners = Manners { grace: self.config.grace, speed: Some(engine.manifest()) };
-        let mut countdown = self.countdown(migration);
-        let (over, settled, unguarded) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let succeeded = Cell::new(false);
-        let pulse = self.pulse.clone();
+        let unguarded = CancellationToken::new();
+        let needs = Needs {
+            guard,
+            pump: &self.pump,
+            manners: Manners { grace: self.config.grace, speed: Some(engine.manifest()) },
+            countdown: self.countdown(migration),
+            unguarded: &unguarded,
+        };
         let tuner = engine.tuner();
+        let mut speeds = self.pulse.clone();
         let tuning = async {
-            let mut pulse = self.pulse.clone();
-            while pulse.changed().await.is_ok() {
-                tuner(&pulse.borrow_and_update());
+            while speeds.changed().await.is_ok() {
+                tuner(&speeds.borrow_and_update());
             }
         };
-        let supervising = async {
-            let watching = supervise::watch(&mut engine, &self.pump, pulse.clone(), signals, &unguarded, limits);
+        let work = async {
+            let pulse = self.pulse.clone();
+            let watching = supervise::watch(&mut engine, &self.pump, pulse, signals, &unguarded, limits);
             let end = tokio::select! {
                 end = watching => end,
                 () = async { tuning.await; std::future::pending().await } => unreachable!("it waits for ever"),
             };
-            succeeded.set(end.exit == Some(engine::End::Done));
-            over.cancel();
-            end
+            let is_success = end.exit == Some(engine::End::Done);
+            (end, is_success)
         };
-        let counting = async {
-            if let Some(countdown) = &mut countdown {
-                countdown.follow(&over).await;
-                if succeeded.get() {
-                    countdown.settle().await;
-                }
-            }
-        };
-        let working = async {
-            let (end, ()) = tokio::join!(supervising, counting);
-            settled.cancel();
-            end
-        };
-        let beating = self.heart.keep_beating(&settled);
-        let archiving = self.archive.follow(&settled);
-        let guarding = keep_guarded(guard, self.pulse.clone(), self.config.lease, &self.pump, &over, &unguarded);
-        let answering = answer(&*self.ledger, (self.run.id, self.run.attempt), pulse.clone(), manners, &settled);
-        let (end, (), (), (), ()) = tokio::join!(working, beating, archiving, guarding, answering);
+        let end = self.company.keep(needs, work).await;
         Course::Stepped(self.masked(end))
     }
 
@@ -411,20 +387,20 @@ impl<'a> Attempt<'a> {
             self.pump.close();
             return Err(WorkerError::Fenced(reason));
         }
-        let outcome = course.outcome(self.heart.pulse().wish);
+        let outcome = course.outcome(self.company.heart.pulse().wish);
         self.pump.note(format!(
             "after {}: {}",
             short_duration(self.claimed.elapsed()),
-            describe(&outcome, self.heart.pulse().wish)
+            describe(&outcome, self.company.heart.pulse().wish)
         ));
         self.pump.settle().await;
         // No heart beats here: what is left of the lease is for the report.
         let patience = ARCHIVE_WITHIN.min(self.config.lease.margin());
-        let archived = self.archive.finish(Instant::now() + patience).await;
+        let archived = self.company.archive.finish(Instant::now() + patience).await;
         let lost = course.stop() == Some(Stop::LeaseLost);
         let reported = report(
             &self.ledger,
-            &mut self.heart,
+            &mut self.company.heart,
             (self.run.id, self.run.attempt),
             |wish| course.outcome(wish),
             if lost { REPORT_LOSS_WITHIN } else { REPORT_WITHIN },
@@ -432,7 +408,7 @@ impl<'a> Attempt<'a> {
         )
         .await;
         if !archived && matches!(reported, Reported::Yes(_)) {
-            self.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
+            self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
         }
         self.pump.close();
         match reported {

@@ -14,6 +14,7 @@
 mod answering;
 mod attempt;
 mod board;
+mod company;
 pub mod environment;
 mod framing;
 pub mod guard;

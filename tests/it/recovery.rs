@@ -244,7 +244,8 @@ fn a_worker_that_lives_here_is_left_to_an_operator_however_silent_it_is() {
 #[test]
 fn a_cancel_that_a_dead_worker_could_not_fulfil_is_not_undone() {
     let (_volume, ledger) = shared();
-    let scene = pod("pod-a", &ledger).variable("STOPOVER_LEASE", "3s").script(OTHER, OTHER_PROGRAM);
+    // The cancel must find a run that is not lost yet.
+    let scene = pod("pod-a", &ledger).variable("STOPOVER_LEASE", "10s").script(OTHER, OTHER_PROGRAM);
     scene.launch(&[STEADY]);
     let run = until_at_work(&scene, "pod-a", 1);
     let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();

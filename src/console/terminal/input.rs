@@ -12,7 +12,7 @@ use super::keys::{Awaited, Heard, Parser};
 /// What the thread reports.
 #[derive(Debug)]
 pub enum Input {
-    /// Bytes came: what they complete, which is nothing in the midst of a long paste.
+    /// Bytes came: what they complete, which is nothing in the midst of a long paste. Or none came after an escape: the escape key.
     Heard(Vec<Heard>),
     /// The terminal is gone; nothing more will come.
     Gone,
@@ -40,30 +40,39 @@ pub fn listen(inputs: mpsc::Sender<Input>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for bytes; `None` when the terminal is gone.
+/// Waits for bytes; `None` when the terminal is gone. That nothing came is no sign of anybody, so it is not reported: a paste or an answer whose end
+/// was lost with the connection would else keep the console for ever.
 fn next(parser: &mut Parser) -> Option<Vec<Heard>> {
     let stdin = io::stdin();
-    let timeout = match parser.waits_for() {
-        Awaited::Anything => None,
-        Awaited::AfterEscape => Timespec::try_from(ESCAPE).ok(),
-        Awaited::Rest => Timespec::try_from(REST).ok(),
-    };
-    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    match poll(&mut fds, timeout.as_ref()) {
-        Ok(0) => return Some(parser.settle()),
-        Ok(_) => {}
-        Err(Errno::INTR) => return Some(Vec::new()),
-        Err(_) => return None,
-    }
-    let found = fds[0].revents();
-    if !found.contains(PollFlags::IN) && found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-        return None;
-    }
     let mut bytes = [0; 4096];
-    match rustix::io::read(&stdin, &mut bytes) {
-        Ok(0) => None,
-        Ok(length) => Some(parser.feed(&bytes[..length])),
-        Err(Errno::INTR | Errno::AGAIN) => Some(Vec::new()),
-        Err(_) => None,
+    loop {
+        let timeout = match parser.waits_for() {
+            Awaited::Anything => None,
+            Awaited::AfterEscape => Timespec::try_from(ESCAPE).ok(),
+            Awaited::Rest => Timespec::try_from(REST).ok(),
+        };
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(0) => {
+                let settled = parser.settle();
+                if settled.is_empty() {
+                    continue;
+                }
+                return Some(settled);
+            }
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(_) => return None,
+        }
+        let found = fds[0].revents();
+        if !found.contains(PollFlags::IN) && found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            return None;
+        }
+        match rustix::io::read(&stdin, &mut bytes) {
+            Ok(0) => return None,
+            Ok(length) => return Some(parser.feed(&bytes[..length])),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return None,
+        }
     }
 }

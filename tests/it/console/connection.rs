@@ -60,6 +60,20 @@ fn a_console_whose_terminal_vanishes_is_gone_while_one_that_is_answered_stays() 
 }
 
 #[test]
+fn a_paste_whose_end_was_lost_with_its_terminal_does_not_keep_the_console() {
+    // The second is torn within the sequence that would end it.
+    for torn in ["\x1b[200~half of a word", "\x1b[200~a word\x1b[201", "\x1b["] {
+        let scene = scene();
+        let mut terminal = Terminal::console(&scene, &[]);
+        terminal.shows("2 pending");
+        eventually("it has answered", PATIENCE, || (terminal.questions().1 > 0).then_some(()));
+        terminal.type_keys(torn);
+        terminal.vanish();
+        assert_eq!(terminal.ends_within(PATIENCE), NOBODY, "{torn:?}");
+    }
+}
+
+#[test]
 fn a_console_that_shows_a_flood_is_gone_too_when_its_terminal_vanishes() {
     let scene = scene();
     scene.launch(&[FLOOD]);

@@ -94,6 +94,10 @@ fn signals_end_the_console_at_once() {
         terminal.signal(signal);
         assert_eq!(terminal.ends_within(AT_ONCE), 0, "{signal:?}");
         crate::support::eventually("it leaves the alternate screen", AT_ONCE, || (!terminal.modes().0).then_some(()));
+        if signal != Signal::HUP {
+            terminal.shows("The console was asked to end");
+            terminal.shows("Attach again with:");
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::eventually;
 use crate::support::pty::Terminal;
 use crate::support::scene::Scene;
@@ -170,11 +172,13 @@ fn a_terminal_that_is_gone_ends_it() {
 
 #[test]
 fn only_who_leaves_it_ends_a_loop_around_it() {
-    let scene = scene();
-    let mut terminal = Terminal::console(&scene, &["watch"]);
-    terminal.shows("3 pending");
-    terminal.signal(rustix::process::Signal::TERM);
-    assert_eq!(terminal.ends_within(AT_ONCE), 8, "as when a pod ends");
-    terminal.shows("The wall display was asked to end");
-    terminal.shows("stopover watch");
+    for signal in [Signal::TERM, Signal::INT] {
+        let scene = scene();
+        let mut terminal = Terminal::console(&scene, &["watch"]);
+        terminal.shows("3 pending");
+        terminal.signal(signal);
+        assert_eq!(terminal.ends_within(AT_ONCE), 8, "{signal:?}: as when a pod ends");
+        terminal.shows("The wall display was asked to end");
+        terminal.shows("stopover watch");
+    }
 }

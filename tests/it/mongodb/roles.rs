@@ -1,11 +1,14 @@
 //! The roles of `k8s/mongodb/roles.js`, made by the real shell on a real server: what an operator can do, and what a viewer cannot.
 
-use bson::{Document, doc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use bson::{Bson, Document, doc};
 use mongodb::Client;
 use mongodb::error::ErrorKind;
 
 use crate::support::pty::Terminal;
-use crate::support::scene::Scene;
+use crate::support::scene::{Ended, PATIENCE, Scene};
 use crate::support::server::{SECRET, Server};
 
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tool");
@@ -55,7 +58,7 @@ impl Site {
             shell.type_keys(&format!("{SECRET}-{user}\r"));
             shell.shows(&format!("user {user} has the roles {role}"));
         }
-        assert_eq!(shell.ends_within(crate::support::scene::PATIENCE), 0);
+        assert_eq!(shell.ends_within(PATIENCE), 0);
         assert!(!shell.text().contains(SECRET), "{}", shell.text());
         site
     }
@@ -70,6 +73,16 @@ impl Site {
 
     fn words(&self) -> Vec<String> {
         ["mongosh", "--quiet", &self.server.admin(), ROLES].map(str::to_owned).into()
+    }
+
+    /// Runs the shell once more, without a terminal at which to ask for anything.
+    fn roles(&self, variables: &[(&str, &str)]) -> Ended {
+        let scene = Site::shell(variables);
+        Ended::of(&Command::new(TOOL).args(self.words()).env_clear().envs(scene.environment()).output().unwrap())
+    }
+
+    async fn admin(&self) -> mongodb::Database {
+        self.database(&self.server.admin(), "admin").await
     }
 
     fn uri(&self, user: &str, database: &str) -> String {
@@ -223,12 +236,7 @@ async fn running_it_again_mends_the_roles_and_leaves_users_and_their_passwords()
     admin.run_command(doc! { "revokeRolesFromUser": "stopover", "roles": ["stopover_operator"] }).await.unwrap();
 
     let users = [("OPERATOR", "stopover"), ("VIEWER", "onlooker")];
-    let scene = Site::shell(&users);
-    let again = || {
-        let output = std::process::Command::new(TOOL).args(site.words()).env_clear().envs(scene.environment()).output();
-        crate::support::scene::Ended::of(&output.unwrap())
-    };
-    let ended = again();
+    let ended = site.roles(&users);
     assert_eq!(ended.status, 0, "{}", ended.stderr);
     let told = "role stopover_operator is as it should be\nuser stopover has the roles stopover_operator\n\
         role stopover_viewer is as it should be\nuser onlooker has the roles stopover_viewer\n";
@@ -239,7 +247,7 @@ async fn running_it_again_mends_the_roles_and_leaves_users_and_their_passwords()
     site.pod("stopover").must(&["init", "--environment", "staging"]);
 
     admin.run_command(doc! { "grantRolesToUser": "onlooker", "roles": ["readWriteAnyDatabase"] }).await.unwrap();
-    let told = again().stdout;
+    let told = site.roles(&users).stdout;
     let line = told.lines().last().unwrap();
     assert!(line.contains("stopover_viewer") && line.contains("readWriteAnyDatabase"), "other roles are seen: {told}");
 }
@@ -248,12 +256,106 @@ async fn running_it_again_mends_the_roles_and_leaves_users_and_their_passwords()
 async fn without_the_name_of_the_ledger_nothing_is_made() {
     let site = Server::start().await;
     let site = Site { server: site };
-    let scene = Site::shell(&[("LEDGER", "")]);
-    let output = std::process::Command::new(TOOL).args(site.words()).env_clear().envs(scene.environment()).output();
-    let ended = crate::support::scene::Ended::of(&output.unwrap());
+    let ended = site.roles(&[("LEDGER", "")]);
     assert_ne!(ended.status, 0);
     assert!(format!("{}{}", ended.stdout, ended.stderr).contains("set LEDGER to the name of the ledger's database"));
-    let admin = site.database(&site.server.admin(), "admin").await;
-    let roles = admin.run_command(doc! { "rolesInfo": 1 }).await.unwrap();
-    assert_eq!(roles.get_array("roles").unwrap().len(), 0);
+    assert_eq!(roles(&site.admin().await).await, BTreeMap::new());
+}
+
+/// The roles that were made, with what they allow. The server lists that in any order.
+async fn roles(admin: &mongodb::Database) -> BTreeMap<String, BTreeSet<String>> {
+    let answer = admin.run_command(doc! { "rolesInfo": 1, "showPrivileges": true }).await.unwrap();
+    let list = |role: &Document, name: &str| role.get_array(name).unwrap().clone();
+    let documents = |list: Vec<Bson>| list.into_iter().map(|one| one.as_document().unwrap().clone());
+    let rights = |role: &Document| {
+        let direct = documents(list(role, "privileges")).flat_map(|privilege| {
+            let resource = privilege.get_document("resource").unwrap().clone();
+            list(&privilege, "actions").into_iter().map(move |action| format!("{action} on {resource}"))
+        });
+        direct.chain(list(role, "roles").iter().map(ToString::to_string)).collect()
+    };
+    documents(list(&answer, "roles")).map(|role| (role.get_str("role").unwrap().to_owned(), rights(&role))).collect()
+}
+
+/// A user with what it may do; `None` if there is none in this database.
+async fn user(admin: &mongodb::Database, name: &str, home: &str) -> Option<Document> {
+    let ask = doc! { "usersInfo": { "user": name, "db": home }, "showPrivileges": true };
+    let answer = admin.run_command(ask).await.unwrap();
+    answer.get_array("users").unwrap().first().map(|user| user.as_document().unwrap().clone())
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_is_given_the_role_where_it_lives_and_none_is_made_beside_it() {
+    let site = Site { server: Server::start().await };
+    let admin = site.admin().await;
+    let external = admin.client().database("$external");
+    // One of a certificate, and one of a directory, which looks like any other.
+    for name in ["CN=stopover,O=payments", "onlooker"] {
+        external.run_command(doc! { "createUser": name, "roles": [] }).await.unwrap();
+    }
+    let ended = site.roles(&[("OPERATOR", "CN=stopover,O=payments"), ("VIEWER", "onlooker")]);
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let told = "role stopover_operator is as it should be\nuser CN=stopover,O=payments has the roles stopover_operator\n\
+        role stopover_viewer is as it should be\nuser onlooker has the roles stopover_viewer\n";
+    assert_eq!(ended.stdout, told, "no password is asked for");
+    for (name, role) in [("CN=stopover,O=payments", "stopover_operator"), ("onlooker", "stopover_viewer")] {
+        let held = user(&admin, name, "$external").await.unwrap();
+        assert_eq!(held.get_array("roles").unwrap(), &vec![doc! { "role": role, "db": "admin" }.into()]);
+        let privileges = held.get_array("inheritedPrivileges").unwrap();
+        let runs = doc! { "db": "ledger", "collection": "stopover_runs" };
+        assert!(
+            privileges.iter().any(|held| held
+                .as_document()
+                .unwrap()
+                .get_document("resource")
+                .is_ok_and(|on| *on == runs)),
+            "{privileges:?}"
+        );
+        assert_eq!(user(&admin, name, "admin").await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_that_is_nowhere_is_refused_and_nothing_is_made() {
+    let site = Site { server: Server::start().await };
+    let admin = site.admin().await;
+    for name in ["CN=nobody,O=payments", "arn:aws:iam::123456789012:role/nobody"] {
+        let ended = site.roles(&[("OPERATOR", "stopover"), ("VIEWER", name)]);
+        assert_ne!(ended.status, 0);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(name) && said.contains("make it there first"), "{said}");
+        assert_eq!(roles(&admin).await, BTreeMap::new());
+        assert_eq!(user(&admin, name, "admin").await, None);
+    }
+}
+
+#[tokio::test]
+async fn the_role_of_one_ledger_is_not_taken_for_another() {
+    let site = Site { server: Server::start().await };
+    let admin = site.admin().await;
+    assert_eq!(site.roles(&[]).status, 0);
+    let before = roles(&admin).await;
+    assert_eq!(before.len(), 2);
+
+    // Its operators would be mended, and its viewers are in the way: neither is changed.
+    let operators = ("OPERATOR_ROLE", "second_operator");
+    for (names, variable) in [(&[][..], "OPERATOR_ROLE"), (&[operators], "VIEWER_ROLE")] {
+        let ended = site.roles(&[&[("LEDGER", "second")], names].concat());
+        assert_ne!(ended.status, 0, "{}", ended.stdout);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        let next = format!("is that of the ledger ledger: set {variable} to another name for the ledger second");
+        assert!(said.contains(&next), "{said}");
+        assert_eq!(roles(&admin).await, before);
+    }
+
+    let named = [("LEDGER", "second"), operators, ("VIEWER_ROLE", "second_viewer")];
+    for _ in 0..2 {
+        assert_eq!(site.roles(&named).status, 0);
+        let after = roles(&admin).await;
+        assert_eq!(after.len(), 4);
+        assert!(
+            before.iter().all(|(role, rights)| after.get(role) == Some(rights)),
+            "those of the first are as they were"
+        );
+    }
 }
