@@ -36,7 +36,8 @@ exec)
     done
     shift
     [ ! -e "$CLUSTER/cut" ] || { echo 'half a l'; echo 'error: connection lost' >&2; exit 1; }
-    [ $stdin = yes ] || exec "$@" </dev/null
+    [ $stdin = yes ] || exec </dev/null
+    [ ! -e "$CLUSTER/reads" ] || cat >"$CLUSTER/read"
     exec "$@" ;;
 esac
 "#;
@@ -219,15 +220,19 @@ fn without_a_terminal_there_is_none_and_a_loop_keeps_the_names_that_it_reads() {
 
 #[test]
 fn the_standard_input_is_passed_on_when_it_is_asked_for() {
-    let laptop = Laptop::new();
-    let arguments = ["-i", "run", NAME, "--param", "whom=@/dev/stdin", "--wait"];
-    let mut command = laptop.command(&arguments);
-    let mut running = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    running.stdin.take().unwrap().write_all(b"all of you").unwrap();
-    let ended = Ended::of(&running.wait_with_output().unwrap());
-    assert!(laptop.executed().contains(&"--stdin".to_owned()));
-    assert!(!laptop.executed().contains(&"--tty".to_owned()));
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    for (asked, arrived) in [(&["-i"][..], "all of you"), (&[], "")] {
+        let laptop = Laptop::new();
+        laptop.cluster("reads", "");
+        let mut command = laptop.command(&[asked, &["run", NAME, "--wait"]].concat());
+        let mut running = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Whoever does not read it may be gone by now.
+        let _ = running.stdin.take().unwrap().write_all(b"all of you");
+        let ended = Ended::of(&running.wait_with_output().unwrap());
+        assert_eq!(ended.status, 0, "{}", ended.stderr);
+        assert_eq!(laptop.executed().contains(&"--stdin".to_owned()), !asked.is_empty());
+        assert!(!laptop.executed().contains(&"--tty".to_owned()));
+        assert_eq!(fs::read_to_string(laptop.file("read")).unwrap(), arrived);
+    }
 }
 
 #[test]

@@ -6,12 +6,17 @@ import check_launching  # noqa: F401
 import check_terminals  # noqa: F401
 import check_lifecycle  # noqa: F401
 import check_monitor  # noqa: F401
+import check_plugin  # noqa: F401
 import check_figures  # noqa: F401
 import runner
 import terminal
+from cluster import Failed
 from world import World
 
-world = World()
+try:
+    world = World()
+except Failed as failed:
+    sys.exit(f"e2e-pod: {failed}")
 wanted = [word for word in sys.argv[1:] if not word.startswith("--")]
 try:
     failed = runner.run(world, wanted)

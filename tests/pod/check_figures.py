@@ -48,10 +48,10 @@ def attaching(world):
 
 @check
 def bytes_through_exec(world):
-    if world.stopover.run("02_talk") is None:
-        world.stopover("run", "02_talk", "--wait")
-    run = world.stopover.run("02_talk")
+    # In this pod, so that both read the same file.
     pod = world.staging.pod()
+    must(world.stopover.launch("02_talk", "--wait").returncode == 0, "it succeeds")
+    run = world.stopover.run("02_talk")
 
     def rate(*program):
         began = time.monotonic()
@@ -62,6 +62,6 @@ def bytes_through_exec(world):
     ours, plain = [], []
     for _ in range(3):
         ours.append(rate("stopover", "logs", "02_talk", "--raw"))
-        plain.append(rate("sh", "-c", f"cat /var/lib/stopover/runs/{run['id']}.log || head -c 40000000 /dev/zero"))
+        plain.append(rate("cat", f"/var/lib/stopover/runs/{run['id']}.log"))
     ours, plain = statistics.median(ours), statistics.median(plain)
     return f"stopover logs --raw {ours:.0f} MB/s, cat {plain:.0f} MB/s, ratio {ours / plain:.2f} (medians of 3, interleaved)"

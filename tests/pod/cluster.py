@@ -9,6 +9,9 @@ import time
 KUBECTL = shlex.split(os.environ.get("KUBECTL", "kubectl"))
 PATIENCE = 90
 
+# What tells the namespaces of these checks from those of others. Only these are ever deleted.
+LABEL = "stopover-e2e"
+
 
 class Failed(AssertionError):
     """A check did not hold."""
@@ -54,6 +57,17 @@ class Cluster:
         """Whether the API server says that this user must not."""
         ended = self.try_(*arguments)
         return ended.returncode != 0 and "orbidden" in ended.stderr
+
+    def context(self):
+        """How kubectl calls the cluster that it is set to."""
+        return self.try_("config", "current-context").stdout.strip() or "(none)"
+
+    def claim(self):
+        """Makes the namespace, with the label that says whose it is. Refuses one that is there and has no such label."""
+        found = self.try_("get", "namespace", self.namespace, "-o", "json")
+        if found.returncode == 0:
+            must(LABEL in json.loads(found.stdout)["metadata"].get("labels", {}), f"the namespace {self.namespace} is not of these checks: it has no label {LABEL}")
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": {LABEL: "true"}}})
 
     def apply(self, *documents):
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
@@ -105,10 +119,18 @@ class Stopover:
         again = ["--rerun"] if self.run(migration) else []
         return self.try_("run", migration, *again, *options)
 
+    def close(self, migration):
+        """Cancels its run, should that be open."""
+        run = self.run(migration)
+        if run and run["state"] in ("running", "paused", "interrupted", "lost"):
+            self("cancel", migration, "--wait")
+
     def until(self, migration, *states, patience=PATIENCE):
         def reached():
-            run = self.run(migration)
-            return run if run and run["state"] in states else None
+            # Its pod may be on its way.
+            shown = self.try_("show", migration, "--json")
+            runs = json.loads(shown.stdout)["runs"] if shown.returncode == 0 else []
+            return runs[0] if runs and runs[0]["state"] in states else None
         try:
             return eventually(f"{migration} is {' or '.join(states)}", reached, patience)
         except Failed as failed:
@@ -122,4 +144,12 @@ class Stopover:
 
     def consoles(self):
         """The pids of consoles: the binary without a verb."""
-        return [pid for pid, line in self.processes().items() if line in ("stopover", "stopover console", "stopover watch")]
+        return self.of("stopover", "stopover console", "stopover watch")
+
+    def of(self, *lines):
+        """The pids of what was called just like this."""
+        return [pid for pid, line in self.processes().items() if line in lines]
+
+    def uptime(self):
+        """The seconds of the node's clock, which stands still for nobody."""
+        return float(self.cluster.exec(self.target, "cat", "/proc/uptime").split()[0])

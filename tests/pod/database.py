@@ -2,22 +2,27 @@
 
 import json
 import textwrap
+from pathlib import Path
 
-from cluster import Cluster, eventually
+from cluster import must
+
+ROLES = Path(__file__).resolve().parents[2] / "k8s/mongodb/roles.js"
 
 ADMIN = "the-administrator-s-secret"
 OPERATOR = "the-operator-s-secret"
 VIEWER = "the-viewer-s-secret"
 
+# A second database that the operator may write, for a ledger of its own.
+OTHER = "stopover_sample"
+
 
 class Database:
-    def __init__(self, image):
-        self.cluster = Cluster("stopover-database")
+    def __init__(self, cluster, image):
+        self.cluster = cluster
         self.image = image
 
     def start(self):
         self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.cluster.namespace}},
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
@@ -39,12 +44,9 @@ class Database:
         self.initiate()
 
     def initiate(self):
-        """A replica set of one, its administrator, an operator who may write `payments`, a viewer who may only find what the ledger holds."""
-        find = [
-            {"resource": {"db": "payments", "collection": collection}, "actions": ["find"]}
-            for collection in ("stopover_runs", "stopover_logs", "stopover_quarantine", "stopover_passport")
-        ]
-        script = f"""
+        """A replica set of one, its administrator, and two users to whom the roles that the product ships are given: an operator who may write
+        `payments`, a viewer who may only find what the ledger holds."""
+        self.python(f"""
             import pymongo, time
             client = pymongo.MongoClient("mongodb://127.0.0.1/?directConnection=true", serverSelectionTimeoutMS=30000)
             try:
@@ -60,17 +62,18 @@ class Database:
             except pymongo.errors.OperationFailure as already:
                 if already.code != 13: raise
             admin = pymongo.MongoClient("mongodb://admin:{ADMIN}@127.0.0.1/?directConnection=true").admin
-            for command in [
-                lambda: admin.command("createUser", "operator", pwd="{OPERATOR}", roles=[{{"role": "readWrite", "db": "payments"}}, {{"role": "readWrite", "db": "stopover_sample"}}]),
-                lambda: admin.command("createRole", "stopoverViewer", privileges={json.dumps(find)}, roles=[]),
-                lambda: admin.command("createUser", "viewer", pwd="{VIEWER}", roles=["stopoverViewer"]),
-            ]:
+            for user, secret in (("operator", "{OPERATOR}"), ("viewer", "{VIEWER}")):
                 try:
-                    command()
+                    admin.command("createUser", user, pwd=secret, roles=[])
                 except pymongo.errors.OperationFailure as already:
-                    if already.code not in (51002, 51003): raise
-        """
-        self.python(script)
+                    if already.code != 51003: raise
+        """)
+        said = self.cluster.exec(
+            "mongodb", "sh", "-c", 'cat >/tmp/roles.js && HOME=/tmp exec env "$@" /tmp/roles.js', "sh",
+            "LEDGER=payments", f"DATABASES=payments,{OTHER}", "OPERATOR=operator", "VIEWER=viewer",
+            "mongosh", "--quiet", f"mongodb://admin:{ADMIN}@127.0.0.1/admin?directConnection=true", stdin=ROLES.read_text(),
+        )  # fmt: skip
+        must("user operator has the role" in said and "user viewer has the role" in said, said)
 
     def python(self, script):
         return self.cluster.exec("mongodb", "python3", "-", stdin=textwrap.dedent(script))
@@ -84,12 +87,44 @@ class Database:
             print(json.dumps({expression}))
         """))
 
-    def uri(self, user):
+    def content(self):
+        """A digest of every document that there is."""
+        return self.python(f"""
+            import hashlib, pymongo
+            from bson.codec_options import CodecOptions
+            from bson.raw_bson import RawBSONDocument
+            client = pymongo.MongoClient("mongodb://admin:{ADMIN}@127.0.0.1/?directConnection=true")
+            digest, raw = hashlib.sha256(), CodecOptions(RawBSONDocument)
+            for name in sorted(client.payments.list_collection_names()):
+                digest.update(name.encode())
+                for document in client.payments.get_collection(name, raw).find(sort=[("_id", 1)]):
+                    digest.update(document.raw)
+            print(digest.hexdigest())
+        """)
+
+    def forces(self, uri, collection):
+        """What the server says to everything that would change a collection, asked with this connection string and without the product."""
+        return json.loads(self.python(f"""
+            import json, pymongo
+            collection = pymongo.MongoClient("{uri}").get_default_database()["{collection}"]
+            said = {{}}
+            for name, attempt in {{
+                "insert": lambda: collection.insert_one({{"by": "force"}}),
+                "update": lambda: collection.update_many({{}}, {{"$set": {{"by": "force"}}}}),
+                "delete": lambda: collection.delete_many({{}}),
+                "drop": lambda: collection.drop(),
+            }}.items():
+                try:
+                    attempt()
+                    said[name] = "done"
+                except pymongo.errors.OperationFailure as refused:
+                    said[name] = refused.details["codeName"]
+            print(json.dumps(said))
+        """))
+
+    def uri(self, user, ledger="payments"):
         secret = {"operator": OPERATOR, "viewer": VIEWER}[user]
-        return f"mongodb://{user}:{secret}@{self.ip}:27017/payments?replicaSet=pod&authSource=admin"
+        return f"mongodb://{user}:{secret}@{self.ip}:27017/{ledger}?replicaSet=pod&authSource=admin"
 
-    def secret(self, name, user):
-        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"uri": self.uri(user)}}
-
-    def settles(self):
-        eventually("the database answers", lambda: self.ask("True"))
+    def secret(self, name, user, **ledger):
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"uri": self.uri(user, **ledger)}}

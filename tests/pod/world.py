@@ -2,12 +2,12 @@
 
 import os
 import re
+import shlex
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from cluster import KUBECTL, Cluster, Stopover, must
+from cluster import KUBECTL, LABEL, Cluster, Stopover, must
 from database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,37 +19,44 @@ def image(variable):
     return name
 
 
+def edit(file, pattern, replacement):
+    text, found = re.subn(pattern, replacement, file.read_text())
+    must(found == 1, f"{pattern} is {found} times in {file}")
+    file.write_text(text)
+
+
 class World:
     def __init__(self):
         self.first = image("FIRST_IMAGE")
         self.second = image("SECOND_IMAGE")
         self.existing = image("EXISTING_IMAGE")
-        self.staging = Cluster("stopover-staging")
-        self.watched = Cluster("stopover-monitor")
-        self.teams = Cluster("stopover-team")
+        # Not the namespaces of the overlays: those may be somebody's.
+        self.staging = Cluster("stopover-e2e-staging")
+        self.watched = Cluster("stopover-e2e-monitor")
+        self.teams = Cluster("stopover-e2e-team")
+        self.gained = Cluster("stopover-e2e-gained")
         self.stopover = Stopover(self.staging)
         self.monitor = Stopover(self.watched, "stopover-monitor")
-        self.database = Database(image("DATABASE_IMAGE"))
+        self.database = Database(Cluster("stopover-e2e-database"), image("DATABASE_IMAGE"))
+        print(f"the cluster is that of the context {self.staging.context()}, by: {shlex.join(KUBECTL)}", flush=True)
+        for cluster in (self.staging, self.watched, self.teams, self.gained, self.database.cluster):
+            cluster.claim()
 
     def deploy(self, overlay, cluster, *more, image=None):
-        """Applies an overlay with the image of these checks, as a user does who edits their copy."""
-        self.namespace(cluster)
+        """Applies an overlay with image and namespace of these checks, as a user does who edits their copy."""
         if more:
             cluster.apply(*more)
         with tempfile.TemporaryDirectory() as directory:
             copy = Path(directory) / "k8s"
             shutil.copytree(ROOT / "k8s", copy)
-            kustomization = copy / "overlays" / overlay / "kustomization.yaml"
+            directory = copy / "overlays" / overlay
             name, tag = (image or self.first).rsplit(":", 1)
-            text, found = re.subn(r"newName: \S+, newTag: [^ ]+", f"newName: {name}, newTag: {tag}", kustomization.read_text())
-            must(found == 1, f"{kustomization} names no image")
-            kustomization.write_text(text)
-            cluster.kubectl("apply", "-k", str(kustomization.parent))
-
-    def namespace(self, cluster):
-        subprocess.run([*KUBECTL, "create", "namespace", cluster.namespace], capture_output=True, check=False)
+            edit(directory / "kustomization.yaml", r"newName: \S+, newTag: [^ ]+", f"newName: {name}, newTag: {tag}")
+            edit(directory / "kustomization.yaml", r"(?m)^namespace: .*$", f"namespace: {cluster.namespace}")
+            edit(directory / "namespace.yaml", r"(?m)^  name: .*$", f"  name: {cluster.namespace}")
+            edit(directory / "namespace.yaml", r"(?m)^  labels:$", f'  labels:\n    {LABEL}: "true"')
+            cluster.kubectl("apply", "-k", str(directory))
 
     def forget(self):
-        """Deletes every namespace of the checks."""
-        names = [self.staging.namespace, self.watched.namespace, self.teams.namespace, self.database.cluster.namespace]
-        subprocess.run([*KUBECTL, "delete", "namespace", "--ignore-not-found", *names], capture_output=True, check=False, timeout=300)
+        """Deletes every namespace of the checks, and no other."""
+        self.staging.kubectl("delete", "namespace", "-l", LABEL, timeout=300)
