@@ -5,7 +5,9 @@
 //! on. If it has not for ten minutes it is stuck, in a write that nobody takes or at a question that nobody answers, and it ends; runs
 //! go on without those who follow them. Ten minutes, because whoever reads a log may hold it with Ctrl-S, or while marking text.
 //!
-//! A pipe or a file is another matter: its reader may take as long as it likes, and is gone when the pipe is closed.
+//! A pipe or a file is another matter: its reader may take as long as it likes, and is gone when the pipe is closed. Except a pipe of the
+//! container's runtime, which `kubectl exec` without `-t` reads: when its client is gone, it is not closed, takes some 128 KB more and then
+//! blocks, too. It is given an hour, for whoever pages through what it brings.
 
 use std::io::{self, IsTerminal, Write};
 use std::process;
@@ -19,6 +21,8 @@ use super::Exit;
 
 /// A process that does not get on for so long is stuck.
 const PATIENCE: Duration = Duration::from_mins(10);
+/// The same at a pipe of the container's runtime.
+const PATIENCE_WITH_A_RUNTIME: Duration = Duration::from_hours(1);
 /// Looks within the patience. They rest while the process is stopped, so that it is given the patience anew when it goes on.
 const LOOKS: u32 = 20;
 /// Bytes of one write: small enough that a slow terminal shows its progress.
@@ -29,16 +33,20 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Grows whenever this process gets on.
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
 
-/// From now on, ends this process when it is stuck at its terminal. Does nothing where there is no terminal. To be called in a runtime
-/// of one thread.
+/// From now on, ends this process when it is stuck at its terminal, or at a pipe of the container's runtime. Does nothing where there is
+/// neither. To be called in a runtime of one thread.
 ///
 /// # Errors
 /// When `STOPOVER_TERMINAL_PATIENCE` is no duration.
 pub fn watch() -> Result<(), ConfigError> {
-    let patience = config::duration("STOPOVER_TERMINAL_PATIENCE")?.unwrap_or(PATIENCE);
-    if !(io::stdout().is_terminal() || io::stderr().is_terminal()) {
+    let chosen = config::duration("STOPOVER_TERMINAL_PATIENCE")?;
+    let at_terminal = io::stdout().is_terminal() || io::stderr().is_terminal();
+    // What a runtime brings into a container has no parent that could be seen from there.
+    let is_brought_in = rustix::process::getppid().is_none();
+    if !at_terminal && !is_brought_in {
         return Ok(());
     }
+    let patience = chosen.unwrap_or(if at_terminal { PATIENCE } else { PATIENCE_WITH_A_RUNTIME });
     let look = (patience / LOOKS).max(Duration::from_millis(10));
     // Whatever blocks the one thread stops this, too.
     tokio::spawn(async move {
@@ -68,7 +76,7 @@ fn leave(patience: Duration) -> ! {
         thread::sleep(LAST_WORDS);
         end()
     });
-    eprintln!("\nnothing has moved at this terminal for {}: left it; runs go on", humantime::format_duration(patience));
+    eprintln!("\nnothing was taken here for {}: left; runs go on", humantime::format_duration(patience));
     end()
 }
 

@@ -47,6 +47,8 @@ impl Company {
         // The work is over; nothing more is to be said of it.
         let (over, settled) = (CancellationToken::new(), CancellationToken::new());
         let succeeded = Cell::new(false);
+        // Boxed: an attempt's whole future would be too large for the stack's good.
+        let work = Box::pin(work);
         let working = async {
             let (end, is_success) = work.await;
             succeeded.set(is_success);

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use crate::support::eventually;
 use crate::support::link::Quality;
+use crate::support::pod::Pod;
 use crate::support::pty::{Manner, Terminal};
 use crate::support::scene::{PATIENCE, STOPOVER, Scene};
 
@@ -240,6 +241,18 @@ fn a_pipe_may_be_read_as_late_as_one_likes() {
     drop(lines);
     let status = eventually("it ends with its pipe", PATIENCE, || follower.try_wait().unwrap());
     assert!(status.success(), "{status}");
+    end(&scene, FLOOD);
+}
+
+#[test]
+fn a_follower_that_a_runtime_brought_into_a_pod_ends_when_nobody_takes_what_it_brings() {
+    let scene = scene().variable("STOPOVER_TERMINAL_PATIENCE", "2s");
+    let pod = Pod::new(&scene, &[]).ready();
+    pod.launch(&[FLOOD]);
+    let mut follower = pod.exec(&[STOPOVER, "logs", FLOOD, "-f"]);
+    let mut follower = follower.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let status = eventually("it ends with its pipe unread", PATIENCE, || follower.try_wait().unwrap());
+    assert_eq!(status.code(), Some(8));
     end(&scene, FLOOD);
 }
 
