@@ -7,6 +7,7 @@ use bson::{Bson, Document, doc};
 use mongodb::Client;
 use mongodb::error::ErrorKind;
 
+use crate::support::eventually;
 use crate::support::pty::Terminal;
 use crate::support::scene::{Ended, PATIENCE, Scene};
 use crate::support::server::{SECRET, Server};
@@ -52,9 +53,15 @@ impl Site {
         let users = [("OPERATOR", "stopover"), ("VIEWER", "onlooker")];
         let scene = Site::shell(&users);
         let mut shell = Terminal::of_program(&scene, TOOL, &site.words(), 160, 40);
-        for (role, user) in [("stopover_operator", "stopover"), ("stopover_viewer", "onlooker")] {
+        for (asked, (role, user)) in
+            [("stopover_operator", "stopover"), ("stopover_viewer", "onlooker")].iter().enumerate()
+        {
             shell.shows(&format!("role {role} is as it should be"));
             shell.shows(&format!("the password of the new user {user}:"));
+            // What is typed before the shell asks is echoed by the terminal.
+            eventually("the shell asks", PATIENCE, || {
+                (shell.text().matches("Enter password").count() > asked).then_some(())
+            });
             shell.type_keys(&format!("{SECRET}-{user}\r"));
             shell.shows(&format!("user {user} has the roles {role}"));
         }
