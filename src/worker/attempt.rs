@@ -27,7 +27,7 @@ use super::board::Board;
 use super::company::{Company, Needs};
 use super::environment;
 use super::guard::Guard;
-use super::heart::{Heart, Pulse};
+use super::heart::Heart;
 use super::mask::Masks;
 use super::memory::MemoryKills;
 use super::outcome::{self, Stop};
@@ -107,7 +107,6 @@ struct Attempt<'a> {
     warnings: Warnings,
     pump: Pump,
     company: Company,
-    pulse: watch::Receiver<Pulse>,
     counts: watch::Sender<Option<RemainingCount>>,
 }
 
@@ -192,9 +191,9 @@ impl<'a> Attempt<'a> {
             run: run.id,
             attempt: run.attempt,
             lease: config.lease,
-            pulse: pulse.clone(),
+            pulse,
         };
-        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, pulse, counts })
+        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, counts })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -222,7 +221,7 @@ impl<'a> Attempt<'a> {
         let migration = self.launched().map_err(not_started)?;
         // The answer to the claim may have been long on its way, or this process held still since. The guard knows the end of the lease by
         // now, so that from this look on nothing can be late.
-        if self.limits(&migration).left(&self.pulse).is_zero() {
+        if self.limits(&migration).left(&self.company.pulse).is_zero() {
             self.pump.note("nothing is started: the right to run is over, or nearly so");
             return Err(Course::TooLate);
         }
@@ -288,7 +287,7 @@ impl<'a> Attempt<'a> {
             countdown: self.countdown(migration),
             unguarded: &unguarded,
         };
-        let pulse = self.pulse.clone();
+        let pulse = self.company.pulse.clone();
         let work = async {
             let end = supervise::watch(&mut program, &self.pump, pulse.clone(), signals, &unguarded, limits).await;
             if let Some(reason) = memory.explain(&end.exit) {
@@ -331,14 +330,14 @@ impl<'a> Attempt<'a> {
             unguarded: &unguarded,
         };
         let tuner = engine.tuner();
-        let mut speeds = self.pulse.clone();
+        let pulse = self.company.pulse.clone();
+        let mut speeds = pulse.clone();
         let tuning = async {
             while speeds.changed().await.is_ok() {
                 tuner(&speeds.borrow_and_update());
             }
         };
         let work = async {
-            let pulse = self.pulse.clone();
             let watching = supervise::watch(&mut engine, &self.pump, pulse, signals, &unguarded, limits);
             let end = tokio::select! {
                 end = watching => end,
