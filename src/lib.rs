@@ -11,6 +11,8 @@
 //!        \    /
 //!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |
+//!     trace_context          which trace a run is
+//!          |
 //!        ledger              what was run: MongoDB or SQLite
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
@@ -37,5 +39,6 @@ pub mod process;
 pub mod recovery;
 pub mod secret;
 pub mod time;
+pub mod trace_context;
 pub mod voice;
 pub mod worker;

@@ -18,6 +18,12 @@ impl RunId {
         Self(Uuid::now_v7())
     }
 
+    /// Its 16 bytes, in the order of its digits.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+
     /// Its digits without hyphens, backwards: people name a run by its last digits, and an index finds first ones.
     pub(super) fn reversed(self) -> String {
         self.0.simple().to_string().chars().rev().collect()
