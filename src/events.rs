@@ -88,3 +88,56 @@ pub fn of_pod(level: Level, subject: Option<&Subject>, text: &str) {
     let attempt = subject.and_then(|subject| subject.attempt);
     at_level!(level, POD, stopover.run = run, stopover.migration = migration, stopover.attempt = attempt, "{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Paper {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn an_event_has_its_level_its_target_and_what_it_is_about() {
+        let paper = Paper::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(paper.clone()).with_ansi(false).without_time().finish();
+        let run: RunId = "0199e2c4-7c1e-7d3a-9b57-0f6f2a1c4d5e".parse().unwrap();
+        let subject = Subject { run, migration: Some(MigrationId::new("pay").unwrap()), attempt: Some(2) };
+        tracing::subscriber::with_default(subscriber, || {
+            of_run(Level::Error, &subject, "failed");
+            of_pod(Level::Warn, Some(&Subject { attempt: None, ..subject }), "is lost");
+            of_pod(Level::Info, None, "no run is unfinished");
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        let about = format!("stopover.run={run} stopover.migration=\"pay\"");
+        let expected = [
+            format!("ERROR stopover::run: failed {about} stopover.attempt=2"),
+            format!(" WARN stopover::pod: is lost {about}"),
+            " INFO stopover::pod: no run is unfinished".to_owned(),
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+}

@@ -3,6 +3,8 @@
 //! A logger that follows the schema says so by `ecs.version`. Any other JSON stays a text: its names mean something else, and would clash
 //! with those of every other program in the same index.
 
+use std::fmt::Write;
+
 use chrono::DateTime;
 use memchr::memmem;
 use serde_json::{Map, Value};
@@ -74,12 +76,13 @@ pub fn merge(
     line.insert("log.level".to_owned(), level.into());
     line.insert("message".to_owned(), message);
     line.append(&mut object);
+    // Writing to a string never fails.
     let mut rest = String::new();
     for (name, value) in ours.into_iter().flat_map(Fields::iter).filter(|(name, _)| is_missing(&line, name)) {
-        rest.push_str(&format!(",\"{name}\":{value}"));
+        let _ = write!(rest, ",\"{name}\":{value}");
     }
     if is_missing(&line, "event.sequence") {
-        rest.push_str(&format!(",\"event.sequence\":{sequence}"));
+        let _ = write!(rest, ",\"event.sequence\":{sequence}");
     }
     for _ in 0..CUTS {
         let mut text = serde_json::to_string(&line).ok()?;
