@@ -8,7 +8,7 @@
 //! | keeper and its children | the output of the pod, see [`crate::voice`] |
 //!
 //! All of them are events of `tracing` whose targets begin with `stopover`. What other crates say stays out: a database's driver says
-//! what is in commands and documents. Whoever wants events elsewhere adds a layer beside [`note_in`]'s; a worker has no subscriber otherwise.
+//! what is in commands and documents. Whoever wants events elsewhere adds a layer beside the one here; a worker has no subscriber otherwise.
 
 mod daily;
 

@@ -34,7 +34,7 @@ impl Format {
         }
     }
 
-    /// Gives `emit` the lines of a record, each of at most [`ATOMIC`] bytes with its newline.
+    /// Gives `emit` the lines of a record, each of at most [`LONGEST`](crate::logs::ecs::LONGEST) bytes with its newline.
     pub fn lines(&mut self, record: &Record<'_>, level: Level, emit: &mut dyn FnMut(&[u8])) {
         match self {
             Self::Text { prefix, line } => text(prefix, line, record, emit),
