@@ -238,7 +238,7 @@ impl Fields {
         let Identity { service, environment, place, is_in_kubernetes, pid } = identity;
         self.add("ecs.version", VERSION);
         self.add("service.name", service);
-        self.add("service.version", &place.version);
+        self.add("service.version", &place.build());
         self.add_if("service.environment", environment.as_deref());
         self.add("service.node.name", &place.pod);
         self.add_raw("process.pid", &pid.to_string());

@@ -202,6 +202,11 @@ impl Scribe {
         self.order(Command::Note(Level::Info, text));
     }
 
+    /// Logs one that is worth a look.
+    pub fn warn(&self, text: String) {
+        self.order(Command::Note(Level::Warn, text));
+    }
+
     /// Logs what a helper prints on standard error, until it ends; its last lines come back then.
     #[must_use]
     pub fn overhear(&self, stderr: ChildStderr) -> Receiver<Vec<String>> {
