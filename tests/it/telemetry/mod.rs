@@ -1,6 +1,8 @@
 //! What a backend is told of runs: the real binary, real runs, and receivers that decode the official messages.
 
+mod collector;
 mod faults;
+mod node;
 mod trace;
 mod transport;
 
