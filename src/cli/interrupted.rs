@@ -8,13 +8,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::events::{Level, Subject};
 use crate::keeper::{self, Attempt, Ended};
-use crate::ledger::{LedgerError, LedgerWriter};
+use crate::ledger::{LedgerError, LedgerWriter, Run};
+use crate::telemetry;
 use crate::voice::Voice;
 
 use super::{Context, Exit};
 
 /// Between two tries to reach the ledger.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long a backend is told of each run: the pod has seconds.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Arguments of `stopover interrupted`.
 #[derive(clap::Args)]
@@ -37,23 +40,31 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
                 ledger => break ledger?,
             }
         };
-        let mut exit = Exit::Fine;
+        let (mut exit, mut ended) = (Exit::Fine, Vec::new());
         for &attempt in &args.attempts {
-            if let Err(error) = report(&*ledger, attempt, &voice).await {
-                let subject = Subject { run: attempt.run, migration: None, attempt: Some(attempt.number) };
-                let text = format_args!("the end of run {} cannot be reported: {error}", attempt.run.short());
-                voice.tell(Level::Warn, Some(&subject), text);
-                exit = Exit::LedgerUnreachable;
+            match report(&*ledger, attempt, &voice).await {
+                Ok(run) => ended.extend(run),
+                Err(error) => {
+                    let subject = Subject { run: attempt.run, migration: None, attempt: Some(attempt.number) };
+                    let text = format_args!("the end of run {} cannot be reported: {error}", attempt.run.short());
+                    voice.tell(Level::Warn, Some(&subject), text);
+                    exit = Exit::LedgerUnreachable;
+                }
             }
         }
-        Ok(exit)
+        Ok((exit, ledger, ended))
     };
-    timeout(args.within, reporting)
+    let (exit, ledger, ended) = timeout(args.within, reporting)
         .await
-        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")))
+        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")))?;
+    // What the ledger has is safe; this is for the time that is left.
+    for run in &ended {
+        telemetry::tell_of(&context.config, &*ledger, run, telemetry::Absent::Killed, TOLD_WITHIN).await;
+    }
+    Ok(exit)
 }
 
-async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<(), LedgerError> {
+async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<Option<Run>, LedgerError> {
     let ended = loop {
         match keeper::interrupt(ledger, attempt).await {
             Err(error) if error.is_transient() => sleep(AGAIN).await,
@@ -64,6 +75,7 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> R
         let standing = run.standing(ledger.now().await?);
         let text = format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short());
         voice.tell(Level::Warn, Some(&Subject::of(&run)), text);
+        return Ok(Some(*run));
     }
-    Ok(())
+    Ok(None)
 }

@@ -7,6 +7,8 @@ mod leftover;
 mod plan;
 mod refusal;
 
+use std::time::Duration;
+
 use crate::catalog::{Catalog, Entry, MigrationId};
 use crate::config::Config;
 use crate::ledger::{
@@ -14,6 +16,7 @@ use crate::ledger::{
     Seen, WishKind, WrongEnvironment,
 };
 use crate::pod::Shutdown;
+use crate::telemetry;
 use crate::time::{Timestamp, short_duration};
 
 pub use crate::worker::CLAIM_WITHIN;
@@ -21,6 +24,9 @@ pub use detach::{DetachError, HELPER_VERB, WORKER_VERB, WorkerTask, detach, leav
 use leftover::Leftover;
 pub use plan::{Plan, Request, Resumption, plan, resumption};
 pub use refusal::PlanRefusal;
+
+/// How long an operator waits for a backend to be told of what they cancelled.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a launch or a resume did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +233,7 @@ pub async fn stop(
         && run.ended_at().is_some()
     {
         end(leftover, run.id).await?;
+        telemetry::tell_of(config, ledger, run, telemetry::Absent::Gone, TOLD_WITHIN).await;
     }
     Ok(acted)
 }

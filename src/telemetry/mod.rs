@@ -11,6 +11,7 @@
 //! what finds no room, or cannot be delivered, is counted and left out; the end is waited for only so long. Nothing is sent unless the
 //! standard variables name an endpoint.
 
+mod behalf;
 mod client;
 mod exporters;
 mod facts;
@@ -41,6 +42,7 @@ use crate::engine::observer::Observer;
 use crate::ledger::Run;
 use crate::trace_context::TraceContext;
 
+pub use behalf::tell_of;
 use facts::Facts;
 use health::{Counted, Health, Warn};
 use logs::Stamp;
@@ -48,8 +50,8 @@ pub use probe::{Probed, probe};
 pub use recorder::Mask;
 pub use settings::{Destination, Settings, Signal};
 use span::Spans;
-pub use trace::Ending;
 use trace::Trace;
+pub use trace::{Absent, Ending};
 
 /// How threads of telemetry are called: when one of them panics, the run goes on.
 pub const THREADS: [&str; 2] = ["OpenTelemetry", "telemetry"];
@@ -80,7 +82,7 @@ impl Telemetry {
                 return telemetry;
             }
         };
-        let entered = wires.handle.enter();
+        let entered = wires.enter();
         let resource = resource::resource(config);
         for signal in Signal::ALL {
             let Some(to) = settings.destination(signal) else { continue };
@@ -111,10 +113,7 @@ impl Telemetry {
         facts: Facts,
         mask: &Mask,
     ) -> Result<(), String> {
-        let exporter = Counted::new(exporters::spans(to, &health.why)?, health.clone());
-        let mut processor = BatchSpanProcessor::builder(exporter).build();
-        processor.set_resource(resource);
-        let spans = Arc::new(Spans::new(processor, health.clone()));
+        let spans = spans(resource, to, health)?;
         self.trace = Some((Trace::begin(spans.clone(), facts, mask.clone()), spans));
         Ok(())
     }
@@ -193,6 +192,14 @@ impl Telemetry {
     }
 }
 
+/// Where spans are handed over, to be sent there.
+fn spans(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<Arc<Spans>, String> {
+    let exporter = Counted::new(exporters::spans(to, &health.why)?, health.clone());
+    let mut processor = BatchSpanProcessor::builder(exporter).build();
+    processor.set_resource(resource);
+    Ok(Arc::new(Spans::new(processor, health.clone())))
+}
+
 /// A runtime of its own for connections: the worker's is busy with other things, and must not be waited for by threads of the SDK.
 struct Wires {
     handle: tokio::runtime::Handle,
@@ -210,5 +217,10 @@ impl Wires {
             runtime.shutdown_background();
         })?;
         Ok(Self { handle, _stop: stop })
+    }
+
+    /// What is made meanwhile finds it.
+    fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.handle.enter()
     }
 }

@@ -40,6 +40,15 @@ pub struct Ending<'a> {
     pub events: &'a [Event],
 }
 
+/// Why a worker does not tell how its attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It was killed with its pod.
+    Killed,
+    /// It had ended, or was lost, before the run was cancelled.
+    Gone,
+}
+
 /// The trace of one attempt.
 pub struct Trace {
     spans: Arc<Spans>,
@@ -91,12 +100,42 @@ impl Trace {
     /// Sends what is known at the end of the attempt.
     pub fn end(&self, ending: &Ending<'_>) {
         self.recorder.finish();
+        self.attempt(ending);
+        self.whole(ending);
+    }
+
+    /// Sends what the worker of the latest attempt cannot tell any more.
+    pub fn end_for_another(spans: Arc<Spans>, facts: Facts, mask: Mask, absent: Absent, ending: &Ending<'_>) {
+        let number = facts.run.attempt;
+        let of = |kinds: &[EventKind]| {
+            let mut own = ending.events.iter().filter(|event| event.attempt == number);
+            own.find(|event| kinds.contains(&event.kind)).map(|event| event.at)
+        };
+        let claimed = of(&[EventKind::Claimed]);
+        let stood_still = of(&[EventKind::Paused, EventKind::Failed, EventKind::Interrupted]).is_some();
+        let facts = Arc::new(facts);
+        let recorder = Arc::new(Recorder::new(spans.clone(), facts.clone(), mask));
+        let began = claimed.map_or_else(SystemTime::now, |at| facts.here(at));
+        let trace = Self { spans, facts, recorder, began };
+        match (absent, claimed) {
+            (Absent::Killed, Some(_)) => trace.attempt(ending),
+            (Absent::Gone, Some(since)) if !stood_still => {
+                let run = &trace.facts.run;
+                let whole = Whole::of(run.id, number, ending.events);
+                trace.spans.send(trace.lost(&Lost { attempt: number, since, until: run.updated_at }, whole.at));
+            }
+            _ => {}
+        }
+        trace.whole(ending);
+    }
+
+    /// Sends the attempt, and those right before it of which nobody has told.
+    fn attempt(&self, ending: &Ending<'_>) {
         let run = &self.facts.run;
         let whole = Whole::of(run.id, run.attempt, ending.events);
         for lost in lost_before(run.attempt, ending.events) {
             self.spans.send(self.lost(&lost, whole.at));
         }
-        let status = status(ending.outcome);
         let mut attributes = self.facts.common();
         attributes.extend(told(ending));
         attributes.push(KeyValue::new("stopover.pod", run.place().pod.clone()));
@@ -108,20 +147,26 @@ impl Trace {
             start: self.began,
             end: SystemTime::now(),
             attributes,
-            status: status.clone(),
+            status: status(ending.outcome),
             exception: None,
         });
+    }
+
+    /// Sends the whole, if it is over.
+    fn whole(&self, ending: &Ending<'_>) {
+        let run = &self.facts.run;
         let is_over = match ending.outcome {
             Outcome::Succeeded | Outcome::Failed(_) => true,
             Outcome::Stopped => ending.wish == Some(WishKind::Cancel),
             Outcome::Interrupted(_) => false,
         };
         if is_over {
-            self.spans.send(self.root(ending, whole, status));
+            let whole = Whole::of(run.id, run.attempt, ending.events);
+            self.spans.send(self.root(ending, whole));
         }
     }
 
-    fn root(&self, ending: &Ending<'_>, whole: Whole, status: Status) -> Span {
+    fn root(&self, ending: &Ending<'_>, whole: Whole) -> Span {
         let run = &self.facts.run;
         let exception = match ending.outcome {
             Outcome::Failed(failure) => Some(Exception {
@@ -145,7 +190,7 @@ impl Trace {
             start: self.facts.here(begun),
             end: SystemTime::now(),
             attributes,
-            status,
+            status: status(ending.outcome),
             exception,
         }
     }

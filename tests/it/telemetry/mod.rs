@@ -1,5 +1,6 @@
 //! What a backend is told of runs: the real binary, real runs, and receivers that decode the official messages.
 
+mod behalf;
 mod collector;
 mod faults;
 mod logs;

@@ -1,0 +1,44 @@
+//! What is told of a run whose worker cannot do so any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::ledger::{LedgerReader, Outcome, Run, RunState, WishKind};
+
+use super::facts::Facts;
+use super::health::{Health, Warn};
+use super::resource::resource;
+use super::trace::{Absent, Ending, Trace};
+use super::{Mask, Settings, Signal, Wires, spans};
+
+/// Tells of `run` as it stands now, if its traces are sent and there is anything to tell, and takes at most `within` for it. Nothing depends on it.
+pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, absent: Absent, within: Duration) {
+    let settings = Settings::of_environment();
+    let Some(to) = &settings.traces else { return };
+    let (outcome, wish) = match &run.state {
+        RunState::Interrupted { cause, .. } => (Outcome::Interrupted(cause.clone()), None),
+        RunState::Paused { .. } => (Outcome::Stopped, Some(WishKind::Pause)),
+        RunState::Cancelled { .. } => (Outcome::Stopped, Some(WishKind::Cancel)),
+        _ => return,
+    };
+    let Ok(Ok(events)) = timeout(within / 2, ledger.events(run.id)).await else { return };
+    let Ok(wires) = Wires::new() else { return };
+    // Nobody is here who could be warned: `doctor` says what is wrong, and so does every worker.
+    let unheard: Warn = Arc::new(|_, _| {});
+    let entered = wires.enter();
+    let built = spans(&resource(config), to, &Health::of(Signal::Traces, unheard));
+    drop(entered);
+    let Ok(spans) = built else { return };
+    let as_it_is: Mask = Arc::new(str::to_owned);
+    let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };
+    Trace::end_for_another(spans.clone(), Facts::of(config, run), as_it_is, absent, &ending);
+    // The time is the exporter's own: waited for beside whatever else goes on here.
+    let _ = tokio::task::spawn_blocking(move || {
+        spans.shut_down(within / 2);
+        drop(wires);
+    })
+    .await;
+}
