@@ -15,7 +15,7 @@ use crate::keeper;
 use crate::ledger::{LedgerReader, Run, Seen};
 
 use super::{Context, Exit, UserError};
-use checks::{Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_passport, check_state_dir};
+use checks::{Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_notify, check_passport, check_state_dir};
 use explain::{Explained, Surroundings};
 
 /// Arguments of `stopover doctor`.
@@ -76,6 +76,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         check_state_dir(config),
         check_mirror(config),
     ];
+    checks.extend(check_notify(config));
     let mut wrong_environment = None;
     let mut exit = Exit::Fine;
     let started = Instant::now();

@@ -1,13 +1,16 @@
 //! `stopover interrupted RUN:NUMBER...`: the hidden role that reports attempts whose workers the keeper found dead or had to kill.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use tokio::time::{sleep, timeout};
 
+use crate::config::Config;
 use crate::keeper::{self, Attempt, Ended};
-use crate::ledger::{LedgerError, LedgerWriter};
+use crate::ledger::{EnvironmentName, LedgerError, LedgerWriter, Run};
+use crate::notify::{self, Notice, Receivers, Sender, Told};
 use crate::voice::Voice;
 
 use super::{Context, Exit};
@@ -28,7 +31,9 @@ pub struct Args {
 
 /// Reports each of them, as long as there is time; what is not reported will read as lost, which is as true.
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let begun = Instant::now();
     let voice = Voice::on_stdout();
+    let herald = Herald::new(&context.config);
     let reporting = async {
         let ledger = loop {
             match context.writer().await {
@@ -38,19 +43,58 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         };
         let mut exit = Exit::Fine;
         for &attempt in &args.attempts {
-            if let Err(error) = report(&*ledger, attempt, &voice).await {
-                voice.say(format_args!("the end of run {} cannot be reported: {error}", attempt.run.short()));
-                exit = Exit::LedgerUnreachable;
+            match report(&*ledger, attempt, &voice).await {
+                Ok(Some(run)) => herald.tell_end(&run),
+                Ok(None) => {}
+                Err(error) => {
+                    voice.say(format_args!("the end of run {} cannot be reported: {error}", attempt.run.short()));
+                    exit = Exit::LedgerUnreachable;
+                }
             }
         }
         Ok(exit)
     };
-    timeout(args.within, reporting)
+    let reported = timeout(args.within, reporting)
         .await
-        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")))
+        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")));
+    // Told in what is left of the time: the records come first.
+    herald.settle(begun + args.within).await;
+    reported
 }
 
-async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<(), LedgerError> {
+/// Tells people of ends whose workers cannot.
+struct Herald {
+    sender: Sender,
+    environment: Option<EnvironmentName>,
+}
+
+impl Herald {
+    fn new(config: &Config) -> Self {
+        let receivers = Receivers::of_here(config).ready;
+        let voice = Mutex::new(Voice::on_stdout());
+        let sender = Sender::start(receivers, move |Told { receiver, result, .. }| {
+            if let (Err(reason), Ok(voice)) = (result, voice.lock()) {
+                voice.say(format_args!("{receiver} could not be told of the end of a run: {reason}"));
+            }
+        });
+        Self { sender, environment: config.environment.clone() }
+    }
+
+    fn tell_end(&self, run: &Run) {
+        if let (Some(occasion), Some(notice)) =
+            (notify::occasion_of_end(run), Notice::ended(run, self.environment.as_ref()))
+        {
+            self.sender.tell(occasion, &notice, |_| true);
+        }
+    }
+
+    async fn settle(self, end: Instant) {
+        self.sender.settle(|| end).await;
+    }
+}
+
+/// The run that was reported, unless it had ended before.
+async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<Option<Box<Run>>, LedgerError> {
     let ended = loop {
         match keeper::interrupt(ledger, attempt).await {
             Err(error) if error.is_transient() => sleep(AGAIN).await,
@@ -60,6 +104,7 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> R
     if let Ended::Now(run) = ended {
         let standing = run.standing(ledger.now().await?);
         voice.say(format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short()));
+        return Ok(Some(run));
     }
-    Ok(())
+    Ok(None)
 }

@@ -28,6 +28,7 @@ use super::company::{Company, Needs};
 use super::environment;
 use super::guard::Guard;
 use super::heart::Heart;
+use super::herald::Herald;
 use super::mask::Masks;
 use super::memory::MemoryKills;
 use super::outcome::{self, Stop};
@@ -108,6 +109,7 @@ struct Attempt<'a> {
     pump: Pump,
     company: Company,
     counts: watch::Sender<Option<RemainingCount>>,
+    herald: Herald,
 }
 
 /// How it went.
@@ -180,6 +182,7 @@ impl<'a> Attempt<'a> {
         });
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone() })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
+        let herald = Herald::new(config, &warnings, pump.scribe());
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
         let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, claimed);
@@ -193,7 +196,7 @@ impl<'a> Attempt<'a> {
             lease: config.lease,
             pulse,
         };
-        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, counts })
+        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, counts, herald })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -202,6 +205,7 @@ impl<'a> Attempt<'a> {
             "attempt {} of run {} ({}) starts, launched by {} from pod {}",
             run.attempt, run.id, run.migration, by.operator, by.place.pod
         ));
+        self.herald.started(run);
         let course = match self.start() {
             Ok((migration, Started::Program(program, output))) => {
                 self.accompany(&migration, program, output, signals, guard).await
@@ -332,6 +336,7 @@ impl<'a> Attempt<'a> {
         let tuner = engine.tuner();
         let pulse = self.company.pulse.clone();
         let mut speeds = pulse.clone();
+        let vigil = self.herald.watch_holds(&self.run, engine.throttle(), self.pump.said(), self.counts.subscribe());
         let tuning = async {
             while speeds.changed().await.is_ok() {
                 tuner(&speeds.borrow_and_update());
@@ -341,7 +346,7 @@ impl<'a> Attempt<'a> {
             let watching = supervise::watch(&mut engine, &self.pump, pulse, signals, &unguarded, limits);
             let end = tokio::select! {
                 end = watching => end,
-                () = async { tuning.await; std::future::pending().await } => unreachable!("it waits for ever"),
+                () = async { tokio::join!(tuning, vigil); } => unreachable!("it waits for ever"),
             };
             let is_success = end.exit == Some(engine::End::Done);
             (end, is_success)
@@ -406,7 +411,18 @@ impl<'a> Attempt<'a> {
             |error| self.pump.note(format!("the end cannot be reported yet, and is tried again: {error}")),
         )
         .await;
+        let mut archived = archived;
+        if let Reported::Yes(ended) = &reported {
+            let ended = match ended {
+                Some(run) => Some(run.clone()),
+                // It is known to stand still; what it is now is worth one look.
+                None => self.company.heart.in_time(self.ledger.run(self.run.id)).await.ok().and_then(|seen| seen.value.map(Box::new)),
+            };
+            // What was noted meanwhile belongs into the archive, too.
+            archived &= self.herald.ended(ended.as_deref(), &self.config.state_dir).await;
+        }
         if !archived && matches!(reported, Reported::Yes(_)) {
+            self.pump.settle().await;
             self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
         }
         self.pump.close();

@@ -20,6 +20,7 @@ mod framing;
 pub mod guard;
 mod guarding;
 mod heart;
+mod herald;
 mod mask;
 mod memory;
 mod outcome;
@@ -90,11 +91,15 @@ pub fn run(config: &Config, run: RunId, attempt: u32) -> Result<(), WorkerError>
     result
 }
 
-/// A worker with a broken part must not look alive: it ends, whatever thread panicked, and its guard ends the program.
+/// A worker with a broken part must not look alive: it ends, whichever of its threads panicked, and its guard ends the program.
 fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        // Telling people is no part of the work.
+        if std::thread::current().name() == Some(crate::notify::THREAD) {
+            return;
+        }
         // Not `abort`: a core dump holds secrets.
         std::process::exit(101);
     }));

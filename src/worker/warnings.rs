@@ -16,6 +16,8 @@ pub enum Subject {
     Remaining,
     /// What the container's memory did to the program.
     Memory,
+    /// A receiver of `notify`, by its place in the settings.
+    Notify(usize),
 }
 
 /// The warnings of an attempt, written by many threads and read by the heartbeat.
