@@ -66,8 +66,7 @@ pub enum Occasion {
 
 impl Occasion {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Started, Self::Held, Self::Failed, Self::Lost, Self::Finished, Self::Stopped];
+    pub const ALL: [Self; 6] = [Self::Started, Self::Held, Self::Failed, Self::Lost, Self::Finished, Self::Stopped];
 
     /// The word for it, in settings and messages.
     #[must_use]
@@ -327,7 +326,10 @@ fn url(decoder: &mut Decoder<'_>, node: &Node, what: &str) -> Option<Template> {
         return refuse("the address of an incoming webhook is its own password", REFERENCE);
     }
     if authority.contains('@') {
-        return refuse("the address holds a user or password", "leave them out, and send a header, e.g. `Authorization`");
+        return refuse(
+            "the address holds a user or password",
+            "leave them out, and send a header, e.g. `Authorization`",
+        );
     }
     // A value that follows in a variable is no longer in here.
     if is_literal && query.split('&').any(|part| part.split_once('=').is_some_and(|(name, _)| is_secret_name(name))) {

@@ -87,7 +87,8 @@ impl Source<'_> {
     /// Whether a line may hold the default of a secret param, or what opens a receiver of `notify`, so that it must not be repeated. It cannot
     /// be told for sure in a file that may not even be YAML.
     fn may_hold_a_secret(&self, line: &str) -> bool {
-        let opens = |line: &str| ["://", "headers", "auth", "token", "key", "cookie"].iter().any(|it| line.contains(it));
+        let opens =
+            |line: &str| ["://", "headers", "auth", "token", "key", "cookie"].iter().any(|it| line.contains(it));
         line.contains("default") && self.text.contains("secret")
             || self.text.contains("notify") && opens(&line.to_ascii_lowercase())
     }

@@ -83,7 +83,8 @@ impl Project {
 }
 
 fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
-    let fields = decoder.fields(root, "stopover.yaml", &["catalog", "lease", "renewal", "margin", "grace", "notify"])?;
+    let fields =
+        decoder.fields(root, "stopover.yaml", &["catalog", "lease", "renewal", "margin", "grace", "notify"])?;
     let patterns = if let Some(node) = fields.get("catalog") {
         decoder.list(node, "catalog", EXAMPLE, pattern)
     } else {

@@ -15,7 +15,10 @@ use crate::keeper;
 use crate::ledger::{LedgerReader, Run, Seen};
 
 use super::{Context, Exit, UserError};
-use checks::{Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_notify, check_passport, check_state_dir};
+use checks::{
+    Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_notify, check_passport,
+    check_state_dir,
+};
 use explain::{Explained, Surroundings};
 
 /// Arguments of `stopover doctor`.

@@ -112,7 +112,8 @@ fn choose(config: &Config, named: Option<&str>) -> Result<Vec<Target>, UserError
 /// Once: who tries wants to know now.
 fn attempt(target: &Target, notice: &Notice) -> Tried {
     let name = target.name.clone();
-    let failed = |url, problem| Tried { name: name.clone(), url, delivered: false, status: None, seconds: None, problem };
+    let failed =
+        |url, problem| Tried { name: name.clone(), url, delivered: false, status: None, seconds: None, problem };
     let ready = match Ready::resolve(target) {
         Ok(ready) => ready,
         Err(unusable) => return failed(None, Some(unusable.reason)),
@@ -172,7 +173,6 @@ fn list(config: &Config, as_json: bool) -> Result<Exit> {
     }
     Ok(Exit::Fine)
 }
-
 
 impl<'a> Listed<'a> {
     fn new(target: &'a Target, config: &Config) -> Self {

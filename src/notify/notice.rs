@@ -96,13 +96,7 @@ impl Notice {
 
     /// Something has held it for `time`; it is the attempt's hold number `number`.
     #[must_use]
-    pub fn held(
-        run: &Run,
-        environment: Option<&EnvironmentName>,
-        reason: &str,
-        time: Duration,
-        number: u32,
-    ) -> Self {
+    pub fn held(run: &Run, environment: Option<&EnvironmentName>, reason: &str, time: Duration, number: u32) -> Self {
         let reason = clipped(reason, LONGEST_REASON);
         let what = format!("nothing was changed for {}: {reason}", short_duration(Duration::from_secs(time.as_secs())));
         let next = format!(
@@ -423,10 +417,20 @@ mod tests {
     #[test]
     fn what_is_under_way_is_told_as_such() {
         let started = Notice::started(&running(at(0)), None);
-        assert!(body(&started)["text"].as_str().unwrap().starts_with("20261104_sample: started: launched by ana, attempt 1"));
-        let again = running(at(0)).after(finish(1, failure(1)), at(1)).after(resume("ben"), at(2)).after(claim(2), at(3));
+        assert!(
+            body(&started)["text"]
+                .as_str()
+                .unwrap()
+                .starts_with("20261104_sample: started: launched by ana, attempt 1")
+        );
+        let again =
+            running(at(0)).after(finish(1, failure(1)), at(1)).after(resume("ben"), at(2)).after(claim(2), at(3));
         let again = Notice::started(&again, None);
-        assert!(text(&again).starts_with("▶ *RESUMED*: `20261104_sample`\nresumed by ben, attempt 2"), "{}", text(&again));
+        assert!(
+            text(&again).starts_with("▶ *RESUMED*: `20261104_sample`\nresumed by ben, attempt 2"),
+            "{}",
+            text(&again)
+        );
         assert!(again.id().ends_with("/2/started"));
         let held = Notice::held(&running(at(0)), None, "replication lag 4.2 s > 2 s", Duration::from_secs(601), 2);
         assert_eq!(body(&held)["hold"], serde_json::json!({ "reason": "replication lag 4.2 s > 2 s", "seconds": 601 }));

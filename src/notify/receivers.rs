@@ -149,7 +149,8 @@ fn value(name: &str) -> Result<String, String> {
     let Some(path) = variable(&file).map(PathBuf::from) else {
         return Err(format!("`{name}` is not set here, nor is `{file}`; set one of them in the pod's manifest"));
     };
-    let unreadable = |why: &dyn std::fmt::Display| format!("{file} names {}, which cannot be read: {why}", path.display());
+    let unreadable =
+        |why: &dyn std::fmt::Display| format!("{file} names {}, which cannot be read: {why}", path.display());
     let metadata = fs::metadata(&path).map_err(|error| unreadable(&error))?;
     if !metadata.is_file() || metadata.len() > LONGEST_SECRET {
         return Err(unreadable(&"it is no small file"));

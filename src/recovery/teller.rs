@@ -52,8 +52,7 @@ impl Teller {
         let answers = Arc::<Mutex<Vec<Told>>>::default();
         let heard = answers.clone();
         let ready = ready.into_iter().filter(|receiver| receiver.on.contains(&Occasion::Lost)).collect();
-        let sender =
-            Sender::start(ready, move |told| heard.lock().unwrap_or_else(PoisonError::into_inner).push(told));
+        let sender = Sender::start(ready, move |told| heard.lock().unwrap_or_else(PoisonError::into_inner).push(told));
         Self {
             sender,
             answers,

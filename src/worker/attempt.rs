@@ -416,7 +416,13 @@ impl<'a> Attempt<'a> {
             let ended = match ended {
                 Some(run) => Some(run.clone()),
                 // It is known to stand still; what it is now is worth one look.
-                None => self.company.heart.in_time(self.ledger.run(self.run.id)).await.ok().and_then(|seen| seen.value.map(Box::new)),
+                None => self
+                    .company
+                    .heart
+                    .in_time(self.ledger.run(self.run.id))
+                    .await
+                    .ok()
+                    .and_then(|seen| seen.value.map(Box::new)),
             };
             // What was noted meanwhile belongs into the archive, too.
             archived &= self.herald.ended(ended.as_deref(), &self.config.state_dir).await;

@@ -51,7 +51,9 @@ impl Herald {
             let Err(reason) = result else { return };
             // Once: a receiver that is away for long is no news.
             if warned.lock().unwrap_or_else(PoisonError::into_inner).insert(index) {
-                let text = format!("{receiver} could not be told what happens to this run: {reason}; `stopover notify --test` tries it");
+                let text = format!(
+                    "{receiver} could not be told what happens to this run: {reason}; `stopover notify --test` tries it"
+                );
                 noted.store(true, Ordering::SeqCst);
                 scribe.lock().unwrap_or_else(PoisonError::into_inner).note(text.clone());
                 warnings.set(Subject::Notify(index), Some(text));
@@ -147,7 +149,8 @@ impl Vigil {
             return Vec::new();
         }
         let lasts = now - *self.since.get_or_insert(now);
-        let due = |(index, after): &(usize, Duration)| (lasts >= *after && !self.told.contains(index)).then_some(*index);
+        let due =
+            |(index, after): &(usize, Duration)| (lasts >= *after && !self.told.contains(index)).then_some(*index);
         let due: Vec<usize> = self.waiting.iter().filter_map(due).collect();
         if !due.is_empty() && self.told.is_empty() {
             self.number += 1;

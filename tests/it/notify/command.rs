@@ -49,7 +49,10 @@ fn a_test_message_says_who_has_it_and_who_has_not_and_why() {
     let one = scene.stopover(&["notify", "--test", "ops", "--json"]);
     assert_eq!(one.status, 0, "{}", one.stderr);
     let told: serde_json::Value = serde_json::from_str(&one.stdout).unwrap();
-    assert_eq!((&told[0]["name"], &told[0]["delivered"], &told[0]["status"]), (&"ops".into(), &true.into(), &200.into()));
+    assert_eq!(
+        (&told[0]["name"], &told[0]["delivered"], &told[0]["status"]),
+        (&"ops".into(), &true.into(), &200.into())
+    );
 
     let ended = scene.stopover(&["notify", "--test", "nobody"]);
     assert_eq!(ended.status, 2);

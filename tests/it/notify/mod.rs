@@ -3,6 +3,7 @@
 mod command;
 mod events;
 mod faults;
+mod held;
 mod lost;
 mod secrets;
 mod settings;

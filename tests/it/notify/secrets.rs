@@ -49,7 +49,10 @@ fn secrets_of_receivers_reach_nobody_but_them() {
 #[test]
 fn a_receiver_without_its_secret_is_skipped_with_one_warning() {
     let webhook = Webhook::new();
-    let notify = format!("  - {{ name: oncall, slack: \"${{UNSET_URL}}\" }}\n  - {{ name: ops, webhook: \"{}\" }}\n", webhook.url("/"));
+    let notify = format!(
+        "  - {{ name: oncall, slack: \"${{UNSET_URL}}\" }}\n  - {{ name: ops, webhook: \"{}\" }}\n",
+        webhook.url("/")
+    );
     let scene = telling(&notify).script(NAME, "echo done");
     scene.launch(&[NAME, "--wait"]);
     webhook.until("finished");
