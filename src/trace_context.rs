@@ -73,13 +73,13 @@ impl TraceContext {
     /// The trace's id as 32 hexadecimal digits.
     #[must_use]
     pub fn trace_hex(&self) -> String {
-        hex(&self.trace)
+        format!("{:032x}", u128::from_be_bytes(self.trace))
     }
 
     /// The span's id as 16 hexadecimal digits.
     #[must_use]
     pub fn span_hex(&self) -> String {
-        hex(&self.span)
+        format!("{:016x}", u64::from_be_bytes(self.span))
     }
 }
 
@@ -88,10 +88,6 @@ impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{}-{}-01", self.trace_hex(), self.span_hex())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -49,6 +49,18 @@ impl Totals {
     }
 }
 
+impl Totals {
+    /// What has come to these since they were `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Counts {
+        Counts {
+            matched: self.matched - before.matched,
+            modified: self.modified - before.modified,
+            skipped: self.skipped - before.skipped,
+        }
+    }
+}
+
 impl From<Counts> for Totals {
     fn from(counts: Counts) -> Self {
         let Counts { matched, modified, skipped } = counts;

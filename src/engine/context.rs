@@ -14,6 +14,7 @@ use crate::ledger::{LedgerWriter, RunId};
 
 use super::fault::Fault;
 use super::governor::OwnLoad;
+use super::observer::Observer;
 use super::patience::Patience;
 use super::site::Site;
 use super::tally::Tally;
@@ -58,6 +59,8 @@ pub struct Context {
     pub note: Arc<dyn Fn(String) + Send + Sync>,
     /// Tells the operator.
     pub warn: Arc<dyn Fn(String) + Send + Sync>,
+    /// Who measures.
+    pub observer: Arc<dyn Observer>,
     /// The environment of a transform.
     pub environment: BTreeMap<OsString, OsString>,
     /// Who reads what a transform prints on standard error.

@@ -13,6 +13,7 @@ use super::apply::{Apply, Counts};
 use super::checkpoint::{Checkpoints, RangeRecord, Totals, commit};
 use super::fault::Fault;
 use super::governor::OwnLoad;
+use super::observer::{Batch, BatchResult, Observer};
 use super::pacer::Pacer;
 use super::patience::Patience;
 use super::quarantine::Quarantine;
@@ -44,6 +45,8 @@ pub struct Shared<'a> {
     pub stop: &'a CancellationToken,
     /// What is put on the server.
     pub own: &'a OwnLoad,
+    /// Who measures.
+    pub observer: &'a dyn Observer,
     /// How large batches are: what one lane learns of the server holds for all, and for the ranges after this one.
     pub pacer: &'a Mutex<Pacer>,
     /// Most documents of a batch.
@@ -71,6 +74,8 @@ pub struct Lane<'a> {
     patience: Patience,
     /// The size of batches while a document that is refused is searched for, or one that was too much is taken in pieces.
     careful: Option<u32>,
+    /// Batches that were tried in vain since the last success.
+    failures: u32,
 }
 
 impl<'a> Lane<'a> {
@@ -84,7 +89,7 @@ impl<'a> Lane<'a> {
         mut source: Source,
         superfluous: impl Fn() -> bool,
     ) -> Result<Left, Fault> {
-        let mut lane = Self { shared, session: None, range, patience: Patience::default(), careful: None };
+        let mut lane = Self { shared, session: None, range, patience: Patience::default(), careful: None, failures: 0 };
         lane.take().await?;
         let mut ahead = None;
         while !lane.range.complete {
@@ -117,6 +122,7 @@ impl<'a> Lane<'a> {
         let batch = batch(self.shared, self.session.as_mut(), &self.range, &cut);
         let (done, ahead) = tokio::join!(batch, look);
         let took = begun.elapsed();
+        self.told(&done, &cut, took);
         match done {
             Ok(Some((range, effort))) => {
                 self.shared.tally.range(&range.id, range.totals, Some(cut.count));
@@ -141,6 +147,19 @@ impl<'a> Lane<'a> {
             }
             Err(fault) => self.recover(source, fault, Some(&cut)).await.map(|()| None),
         }
+    }
+
+    /// Tells of a batch, and counts those in vain.
+    fn told(&mut self, done: &Result<Option<(RangeRecord, Effort)>, Fault>, cut: &Cut, took: Duration) {
+        let result = match done {
+            Ok(Some((range, _))) => BatchResult::Done(range.totals.since(self.range.totals)),
+            Ok(None) => BatchResult::DoneBefore,
+            Err(Fault::Stopped) => return,
+            Err(fault) => BatchResult::Failed(&fault.to_string()),
+        };
+        let batch = Batch { range: &self.range.id, documents: cut.count, took, failures: self.failures, result };
+        self.shared.observer.batch(&batch);
+        self.failures = if done.is_ok() { 0 } else { self.failures.saturating_add(1) };
     }
 
     fn pacer(&self) -> MutexGuard<'_, Pacer> {

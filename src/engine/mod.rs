@@ -28,6 +28,7 @@ pub mod indexes;
 pub mod json;
 mod lane;
 mod left;
+pub mod observer;
 pub mod pacer;
 mod pass;
 mod patience;
@@ -61,6 +62,7 @@ use crate::secret::Secret;
 use context::Context;
 use fault::Fault;
 use governor::{Governor, OwnLoad};
+use observer::{How, Observer, StepBegun, StepEnd};
 use patience::Patience;
 use site::Site;
 use tally::{Report, Tally};
@@ -98,6 +100,8 @@ pub struct Job {
     pub warn: Arc<dyn Fn(String) + Send + Sync>,
     /// Tells how far it is.
     pub publish: Arc<dyn Fn(Report) + Send + Sync>,
+    /// Who measures.
+    pub observer: Arc<dyn Observer>,
     /// The environment of a transform.
     pub environment: BTreeMap<OsString, OsString>,
     /// Who reads what a transform prints on standard error.
@@ -156,6 +160,7 @@ pub async fn execute(job: Job) -> End {
         for_good: job.for_good,
         note: note.clone(),
         warn: job.warn,
+        observer: job.observer.clone(),
         environment: job.environment,
         stderr: job.stderr,
     };
@@ -165,15 +170,16 @@ pub async fn execute(job: Job) -> End {
     let _over = over.clone().drop_guard();
     tokio::select! {
         end = every_step(&context, &steps, &titles) => end,
-        () = async { tokio::join!(governed.run(over), told(&throttle, &tally)); } => unreachable!("both go on until this is dropped"),
+        () = async { tokio::join!(governed.run(over), told(&throttle, &tally, &*job.observer)); } => unreachable!("both go on until this is dropped"),
     }
 }
 
 /// Tells how fast it may go, and why not faster.
-async fn told(throttle: &Throttle, tally: &Tally) {
+async fn told(throttle: &Throttle, tally: &Tally, observer: &dyn Observer) {
     loop {
         let changed = throttle.changed();
         tally.throttled(throttle.reason(), throttle.speed());
+        observer.throttled(&throttle.verdict());
         changed.await;
     }
 }
@@ -182,6 +188,7 @@ async fn every_step(context: &Context, steps: &Steps, titles: &[String]) -> End 
     let (tally, note) = (&context.tally, &context.note);
     for (index, (step, title)) in (0..).zip(steps.steps.iter().zip(titles)) {
         tally.begin(index, title);
+        context.observer.step_begins(&begun(&context.site, index, title, step));
         let done = match step {
             Step::Backfill(step) => backfill::run(context, index, title, step).await,
             Step::Copy(step) => copying::run(context, index, title, step, &steps.steps[..index as usize]).await,
@@ -191,10 +198,11 @@ async fn every_step(context: &Context, steps: &Steps, titles: &[String]) -> End 
                 whole::run(context, index, title, step).await
             }
         };
+        let totals = tally.totals();
+        context.observer.step_ends(&StepEnd { totals, how: how(done.as_ref().err()) });
         if let Err(fault) = done {
             return end(fault, Some(title));
         }
-        let totals = tally.totals();
         note(format!(
             "step {} of {}, {title}, is done: {} selected, {} changed, {} left alone, {} left out",
             index + 1,
@@ -206,6 +214,26 @@ async fn every_step(context: &Context, steps: &Steps, titles: &[String]) -> End 
         ));
     }
     End::Done
+}
+
+/// What is told of a step that begins.
+fn begun<'a>(site: &'a Site, index: u32, title: &'a str, step: &'a Step) -> StepBegun<'a> {
+    let target = step.target();
+    let database = match step {
+        Step::Command(command) => command.database.as_deref(),
+        _ => target.and_then(|target| target.database.as_deref()),
+    };
+    let collection = target.map(|target| target.collection.as_str());
+    StepBegun { index, title, kind: step.kind(), database: site.database_name(database), collection }
+}
+
+/// What is told of how it ended.
+fn how(fault: Option<&Fault>) -> How<'_> {
+    match fault {
+        None => How::Done,
+        Some(Fault::Stopped | Fault::Fenced(_)) => How::Stopped,
+        Some(Fault::Fatal(why) | Fault::Passing(why) | Fault::TooMuch(why) | Fault::Poison(why)) => How::Failed(why),
+    }
 }
 
 /// Connects, for as long as that takes.

@@ -242,6 +242,7 @@ impl Sweep<'_> {
             quarantine: self.quarantine,
             stop: &context.stop,
             own: &context.own,
+            observer: &*context.observer,
             pacer: &Mutex::new(Pacer::new(context.batch, record.plan.most)),
             most: record.plan.most,
             verifying: record.plan.verifying,

@@ -12,11 +12,68 @@ use crate::catalog::Speed;
 /// The longest rest after one batch, however slow it shall go.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
+/// Why no batch may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// In one word, of a few that there are.
+    pub kind: HoldKind,
+    /// For people, e.g. `replication lag 4.2 s > 2 s`.
+    pub text: String,
+}
+
+/// See [`Hold`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HoldKind {
+    /// A secondary is too far behind.
+    ReplicationLag,
+    /// The server's flow control lets next to nothing through.
+    FlowControl,
+    /// No write tickets are free.
+    WriteTickets,
+    /// Too much of the cache is dirty.
+    DirtyCache,
+    /// The oplog covers too short a time.
+    OplogWindow,
+    /// The latency of others is measured without the run.
+    Measuring,
+}
+
+impl HoldKind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::ReplicationLag,
+        Self::FlowControl,
+        Self::WriteTickets,
+        Self::DirtyCache,
+        Self::OplogWindow,
+        Self::Measuring,
+    ];
+
+    /// The word for it in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ReplicationLag => "replication_lag",
+            Self::FlowControl => "flow_control",
+            Self::WriteTickets => "write_tickets",
+            Self::DirtyCache => "dirty_cache",
+            Self::OplogWindow => "oplog_window",
+            Self::Measuring => "measuring",
+        }
+    }
+
+    /// A hold of this kind.
+    #[must_use]
+    pub fn because(self, text: impl Into<String>) -> Hold {
+        Hold { kind: self, text: text.into() }
+    }
+}
+
 /// What the governor thinks of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// Why no batch may begin, e.g. `replication lag 4.2 s > 2 s`.
-    pub hold: Option<String>,
+    /// Why no batch may begin.
+    pub hold: Option<Hold>,
     /// Why it goes slower.
     pub slow: Option<String>,
     /// How much of the operator's pace is granted, 0.02 to 1.
@@ -95,7 +152,7 @@ impl Throttle {
     pub fn reason(&self) -> Option<String> {
         let verdict = self.shared.verdict.borrow();
         match (&verdict.hold, &verdict.slow) {
-            (Some(hold), _) => Some(format!("holding: {hold}")),
+            (Some(hold), _) => Some(format!("holding: {}", hold.text)),
             (None, Some(slow)) if verdict.factor >= 0.995 => Some(format!("in smaller batches: {slow}")),
             (None, Some(slow)) => Some(format!("slowed to {:.0} %: {slow}", (verdict.factor * 100.0).max(1.0))),
             (None, None) => None,
@@ -173,7 +230,7 @@ mod tests {
     }
 
     fn held() -> Verdict {
-        Verdict { hold: Some("replication lag 4.2 s > 2 s".to_owned()), ..Verdict::FREE }
+        Verdict { hold: Some(HoldKind::ReplicationLag.because("replication lag 4.2 s > 2 s")), ..Verdict::FREE }
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl Engine {
             publish: Arc::new(move |report| {
                 speaker.send_replace(said(report, &of_reports));
             }),
+            observer: Arc::new(Vec::new()),
             environment,
             stderr: Arc::new(move |stderr| listener.overhear(stderr)),
         };

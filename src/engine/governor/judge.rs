@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::calm::{Calm, Pressure};
 use super::sample::{Flow, Sample, Tickets};
 use crate::catalog::Holds;
-use crate::engine::throttle::Verdict;
+use crate::engine::throttle::{Hold, HoldKind, Verdict};
 use crate::time::short_duration;
 
 /// A hold ends below this part of its limit.
@@ -79,13 +79,14 @@ impl Judge {
         let before = std::mem::replace(&mut self.held, hold.is_some());
         let pressure = match (&hold, self.congestion(sample)) {
             // After it, the run goes more slowly than what led to it; while it lasts, there is nothing to learn.
-            (Some(why), _) if !before => Pressure::Strong(why.clone()),
+            (Some(why), _) if !before => Pressure::Strong(why.text.clone()),
             (Some(_), _) => Pressure::Steady,
             (None, Some(why)) => Pressure::Strong(why),
             (None, None) => foreground,
         };
         self.brake.step(pressure, now);
-        let pause = || pausing.then(|| "measuring the foreground latency without this run".to_owned());
+        let pause =
+            || pausing.then(|| HoldKind::Measuring.because("measuring the foreground latency without this run"));
         Verdict {
             hold: hold.or_else(pause),
             slow: self.brake.reason.clone(),
@@ -104,7 +105,7 @@ impl Judge {
     }
 
     /// Why nothing may be done.
-    fn hold(&mut self, sample: &Sample, now: Instant) -> Option<String> {
+    fn hold(&mut self, sample: &Sample, now: Instant) -> Option<Hold> {
         let holds = self.holds;
         // Each gate sees every sample, whichever of them is told.
         let lag = sample.lag.as_ref().zip(holds.replication_lag).and_then(|((member, lag), limit)| {
@@ -127,7 +128,12 @@ impl Judge {
                 .then(|| format!("{} of the cache is dirty > {}", percent(dirty), percent(limit)))
         });
         let oplog = sample.oplog.zip(holds.oplog_window).and_then(|(window, limit)| self.oplog(window, limit, now));
-        lag.or(flow).or(tickets).or(dirty).or(oplog)
+        let because = |kind: HoldKind| move |text: String| kind.because(text);
+        lag.map(because(HoldKind::ReplicationLag))
+            .or(flow.map(because(HoldKind::FlowControl)))
+            .or(tickets.map(because(HoldKind::WriteTickets)))
+            .or(dirty.map(because(HoldKind::DirtyCache)))
+            .or(oplog.map(because(HoldKind::OplogWindow)))
     }
 
     /// Holding widens the window only if the writes that narrow it are ours: where it does not, it is in vain.

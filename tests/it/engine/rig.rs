@@ -141,6 +141,7 @@ impl Rig {
             publish: Arc::new(move |report| {
                 reports.send_replace(report);
             }),
+            observer: Arc::new(Vec::new()),
             environment: std::env::vars_os().collect::<BTreeMap<_, _>>(),
             stderr: Arc::new(|_| std::sync::mpsc::channel().1),
         }

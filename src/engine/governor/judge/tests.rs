@@ -43,15 +43,15 @@ fn oplog(minutes: u64) -> Sample {
 }
 
 #[rstest]
-#[case(lag(4_200), "replication lag 4.2 s > 2 s (db-2:27017)")]
-#[case(flow(100.0), "flow control lets 100 writes per second through, for a majority is behind")]
-#[case(tickets(0.0), "0 of 128 write tickets are free")]
-#[case(dirty(0.22), "22 % of the cache is dirty > 20 %")]
-#[case(oplog(25), "oplog window 25 min < 30 min")]
-fn it_holds_and_names_the_reason(#[case] sample: Sample, #[case] reason: &str) {
+#[case(lag(4_200), HoldKind::ReplicationLag, "replication lag 4.2 s > 2 s (db-2:27017)")]
+#[case(flow(100.0), HoldKind::FlowControl, "flow control lets 100 writes per second through, for a majority is behind")]
+#[case(tickets(0.0), HoldKind::WriteTickets, "0 of 128 write tickets are free")]
+#[case(dirty(0.22), HoldKind::DirtyCache, "22 % of the cache is dirty > 20 %")]
+#[case(oplog(25), HoldKind::OplogWindow, "oplog window 25 min < 30 min")]
+fn it_holds_and_names_the_reason(#[case] sample: Sample, #[case] kind: HoldKind, #[case] reason: &str) {
     let mut court = Court::new();
     court.hear(&sample);
-    assert_eq!(court.hear(&sample).hold.as_deref(), Some(reason));
+    assert_eq!(court.hear(&sample).hold, Some(kind.because(reason)));
     assert_eq!(court.hear(&Sample::default()).hold, None);
 }
 
@@ -153,7 +153,7 @@ fn a_foreground_is_measured_and_then_spared() {
     let mut court = Court::new();
     let seen = |tail| Sample { foreground: Some(histogram(&[(1_024, 180), (tail, 20)])), ..Sample::default() };
     let measuring = court.hear(&seen(8_192));
-    assert_eq!(measuring.hold.as_deref(), Some("measuring the foreground latency without this run"));
+    assert_eq!(measuring.hold, Some(HoldKind::Measuring.because("measuring the foreground latency without this run")));
     assert!(court.judge.is_measuring());
     while court.judge.is_measuring() {
         court.hear(&seen(8_192));
