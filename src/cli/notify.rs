@@ -18,8 +18,11 @@ use super::{Context, Exit, UserError, json};
 #[derive(clap::Args)]
 pub struct Args {
     /// Send a message to all who are told of this environment, or to the one that is named, and wait for it
-    #[arg(long, value_name = "NAME", num_args = 0..=1)]
-    test: Option<Option<String>>,
+    #[arg(long)]
+    test: bool,
+    /// With --test: only this receiver, whatever it is told of
+    #[arg(requires = "test")]
+    name: Option<String>,
     /// One JSON array
     #[arg(long)]
     json: bool,
@@ -28,7 +31,7 @@ pub struct Args {
 impl Args {
     /// Whether a message is sent.
     pub fn tests(&self) -> bool {
-        self.test.is_some()
+        self.test
     }
 }
 
@@ -66,10 +69,10 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         let file = config.catalog.display();
         return Err(UserError::Refused(format!("{file} has problems; `stopover lint` shows them")).into());
     }
-    let Some(named) = args.test else {
+    if !args.test {
         return list(config, args.json);
-    };
-    let chosen = choose(config, named.as_deref())?;
+    }
+    let chosen = choose(config, args.name.as_deref())?;
     let tried = tokio::task::spawn_blocking({
         let body = Notice::test(config);
         move || chosen.iter().map(|target| attempt(target, &body)).collect::<Vec<_>>()
@@ -92,7 +95,7 @@ fn choose(config: &Config, named: Option<&str>) -> Result<Vec<Target>, UserError
         let file = config.catalog.display();
         return Err(UserError::Refused(format!("{file} names nobody under `notify`; add a receiver, then try it")));
     }
-    let names = || config.notify.iter().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ");
+    let all = || config.notify.iter().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ");
     let chosen: Vec<_> = match named {
         Some(named) => config.notify.iter().filter(|target| target.name == named).cloned().collect(),
         None => config.notify.iter().filter(|target| is_of_here(target, config)).cloned().collect(),
@@ -100,11 +103,11 @@ fn choose(config: &Config, named: Option<&str>) -> Result<Vec<Target>, UserError
     match (chosen.is_empty(), named) {
         (false, _) => Ok(chosen),
         (true, Some(named)) => {
-            Err(UserError::Usage(format!("there is no receiver `{named}` under `notify`; there are {}", names())))
+            Err(UserError::Usage(format!("there is no receiver `{named}` under `notify`; there are {}", all())))
         }
         (true, None) => Err(UserError::Refused(format!(
             "nobody under `notify` is told of this environment; `stopover notify --test NAME` tries one of {} all the same",
-            names()
+            all()
         ))),
     }
 }

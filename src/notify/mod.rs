@@ -13,6 +13,7 @@ mod notice;
 mod post;
 mod receivers;
 mod sender;
+mod slack;
 
 pub use notice::{Notice, occasion_of_end};
 pub use post::{Again, Post, Trouble};

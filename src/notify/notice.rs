@@ -1,4 +1,4 @@
-//! What receivers are told, as JSON and as Slack has it. Everything in it is bounded.
+//! What receivers are told, as a webhook has it. Everything in it is bounded.
 
 use std::time::Duration;
 
@@ -18,9 +18,6 @@ const LONGEST_REASON: usize = 1_500;
 const LONGEST_NAME: usize = 256;
 /// Bytes of the last lines, as JSON.
 const MOST_LINES: usize = 12 * 1024;
-/// Characters of a message for Slack, which cuts what has more than 4,000.
-const LONGEST_SLACK: usize = 2_900;
-
 /// See the module.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,12 +25,12 @@ pub struct Notice {
     id: String,
     event: &'static str,
     at: String,
-    migration: Option<String>,
-    run: Option<String>,
-    attempt: Option<u32>,
-    environment: Option<String>,
+    pub(super) migration: Option<String>,
+    pub(super) run: Option<String>,
+    pub(super) attempt: Option<u32>,
+    pub(super) environment: Option<String>,
     operator: Option<String>,
-    pod: Option<String>,
+    pub(super) pod: Option<String>,
     namespace: Option<String>,
     trace_id: Option<String>,
     state: Option<&'static str>,
@@ -41,10 +38,10 @@ pub struct Notice {
     total: Option<i64>,
     remaining: Option<i64>,
     hold: Option<Hold>,
-    error: Option<Failed>,
+    pub(super) error: Option<Failed>,
     text: String,
     #[serde(skip)]
-    headline: Headline,
+    pub(super) headline: Headline,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -55,21 +52,21 @@ struct Hold {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failed {
+pub(super) struct Failed {
     message: String,
-    last_lines: Vec<String>,
+    pub(super) last_lines: Vec<String>,
 }
 
 /// What a message for people is made of.
 #[derive(Clone, Debug)]
-struct Headline {
+pub(super) struct Headline {
     /// Says the same as the word, for who skims.
-    symbol: &'static str,
-    word: &'static str,
+    pub(super) symbol: &'static str,
+    pub(super) word: &'static str,
     /// What happened, beyond the word.
-    what: String,
+    pub(super) what: String,
     /// The next step.
-    next: String,
+    pub(super) next: String,
 }
 
 /// What of a run's end people may want to be told, if it has come to stand still.
@@ -250,43 +247,6 @@ impl Notice {
     pub fn json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a notice has string keys and no failing serializers")
     }
-
-    /// The body for an incoming webhook of Slack, or of what understands the same.
-    #[must_use]
-    pub fn slack(&self) -> Vec<u8> {
-        let body = serde_json::json!({ "text": self.slack_text() });
-        serde_json::to_vec(&body).expect("a text is JSON")
-    }
-
-    fn slack_text(&self) -> String {
-        let Headline { symbol, word, what, next } = &self.headline;
-        let of = self.migration.as_deref().unwrap_or("Stopover");
-        let place = self.environment.as_ref().map_or_else(String::new, |name| format!(" in *{}*", escaped(name, 300)));
-        let mut text = format!("{symbol} *{word}*: `{of}`{place}\n{}\n", escaped(what, 1_100));
-        // Its own words: the ticks in it are for commands.
-        text.push_str(&escape(&format!("Next: {next}.\n")));
-        if let (Some(run), Some(attempt)) = (&self.run, self.attempt) {
-            let pod = self.pod.as_deref().map_or_else(String::new, |pod| format!(", pod {}", escaped(pod, 300)));
-            text.push_str(&format!("Run `{run}`, attempt {attempt}{pod}"));
-        }
-        let lines = self.error.as_ref().map_or(&[][..], |error| &error.last_lines);
-        let mut room = LONGEST_SLACK.saturating_sub(text.chars().count() + "\n```\n```".len());
-        let mut shown = Vec::new();
-        for line in lines.iter().rev() {
-            let line = escape(&line.replace('`', "'"));
-            let length = line.chars().count() + 1;
-            if length > room {
-                break;
-            }
-            room -= length;
-            shown.push(line);
-        }
-        if !shown.is_empty() {
-            shown.reverse();
-            text.push_str(&format!("\n```{}\n```", shown.join("\n")));
-        }
-        text
-    }
 }
 
 fn operator(run: &Run) -> String {
@@ -326,22 +286,6 @@ fn clipped(text: &str, most: usize) -> String {
         return text;
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// What others wrote, for Slack: it can neither call people nor make links, and has at most so many characters.
-fn escaped(text: &str, most: usize) -> String {
-    let text = escape(&text.replace('@', "@\u{200b}").replace("```", "'''"));
-    if text.chars().count() <= most {
-        return text;
-    }
-    let cut: String = text.chars().take(most - 1).collect();
-    // Not in the middle of an entity.
-    let end = cut.rfind('&').filter(|&at| !cut[at..].contains(';')).unwrap_or(cut.len());
-    format!("{}…", &cut[..end])
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -441,12 +385,6 @@ mod tests {
         assert!(lost["text"].as_str().unwrap().contains("takes it over"), "{lost}");
         let unclaimed = body(&Notice::lost(&queued(at(0)), None, at(90)));
         assert!(unclaimed["text"].as_str().unwrap().contains("no worker had claimed it"), "{unclaimed}");
-    }
-
-    #[test]
-    fn what_others_wrote_calls_nobody() {
-        assert_eq!(escaped("<!channel> @here & co", 99), "&lt;!channel&gt; @\u{200b}here &amp; co");
-        assert_eq!(escaped("aaaa<<<", 10), "aaaa&lt;…");
     }
 
     proptest! {

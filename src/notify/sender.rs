@@ -198,10 +198,7 @@ impl Carrier {
             if left.is_zero() {
                 return Err(reason);
             }
-            let trouble = match post.send(&letter.id, &letter.body, left) {
-                Ok(_) => return Ok(()),
-                Err(trouble) => trouble,
-            };
+            let Err(trouble) = post.send(&letter.id, &letter.body, left) else { return Ok(()) };
             reason = trouble.reason;
             let wait = match trouble.again {
                 Again::Never => return Err(reason),

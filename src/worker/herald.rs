@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::catalog::notify::Occasion;
 use crate::config::{Config, StateDir};
-use crate::engine::throttle::Throttle;
+use crate::engine::throttle::{Hold, Throttle};
 use crate::ledger::{EnvironmentName, RemainingCount, Run};
 use crate::notify::{Notice, Receivers, Sender, Told, occasion_of_end};
 use crate::pod::Shutdown;
@@ -80,7 +80,7 @@ impl Herald {
             let changed = throttle.changed();
             let hold = throttle.verdict().hold;
             let due = vigil.look(hold.is_some(), Instant::now());
-            if let (Some(reason), false) = (&hold, due.is_empty()) {
+            if let (Some(Hold { text: reason, .. }), false) = (&hold, due.is_empty()) {
                 let (said, remaining) = (said.borrow().clone(), remaining.borrow().as_ref().map(|it| it.count));
                 let notice = Notice::held(run, self.environment.as_ref(), reason, vigil.lasts(), vigil.number);
                 let notice = notice.with_progress(said.done, said.total, remaining);
@@ -179,7 +179,7 @@ mod tests {
     fn each_is_told_of_a_hold_once_when_it_has_lasted_long_enough_for_them() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut vigil = Vigil::new(vec![(0, Duration::from_secs(60)), (2, Duration::from_secs(600))]);
+        let mut vigil = Vigil::new(vec![(0, Duration::from_mins(1)), (2, Duration::from_mins(10))]);
         assert_eq!((vigil.look(false, at(0)), vigil.next()), (vec![], None));
         assert_eq!((vigil.look(true, at(10)), vigil.next()), (vec![], Some(at(70))));
         assert_eq!((vigil.look(true, at(69)), vigil.number), (vec![], 0));

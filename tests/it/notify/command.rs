@@ -41,7 +41,7 @@ fn a_test_message_says_who_has_it_and_who_has_not_and_why() {
          unset: not delivered: `UNSET` is not set here, nor is `UNSET_FILE`; set one of them in the pod's manifest\n"
     );
     let [slack, json] = &good.received()[..] else { panic!("{:?}", good.received()) };
-    let text = "✉ *TEST*: `Stopover` in *production*\nada tries from pod pod-a whether messages of Stopover arrive\nNext: they do, and nothing is to be done.\n";
+    let text = "✉ *TEST*: `Stopover` in *production*\nada tries from pod pod-a whether messages of Stopover arrive\nNext: they do, and nothing is to be done.";
     assert_eq!(slack.body, json!({ "text": text }));
     assert_eq!((&json.body["event"], &json.body["migration"]), (&"test".into(), &json!(null)));
     assert_eq!(json.header("x-api-key"), Some("k3y-of-ops"));

@@ -5,6 +5,7 @@ mod events;
 mod faults;
 mod held;
 mod lost;
+mod pods;
 mod secrets;
 mod settings;
 

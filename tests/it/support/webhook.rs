@@ -175,7 +175,7 @@ async fn attend(mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
         Answer::Flood => {
             let _ = stream.read(&mut [0; 1024]).await;
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+            while stream.write_all(&[b'x'; 8 * 1024]).await.is_ok() {}
             return;
         }
         Answer::Close => {
