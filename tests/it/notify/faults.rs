@@ -114,8 +114,8 @@ fn a_slow_receiver_holds_up_neither_the_run_nor_another_receiver() {
 #[test]
 fn many_receivers_that_hang_are_given_up_together() {
     let webhook = Webhook::answering(&[Answer::Hang]);
-    let notify: String =
-        (0..8).map(|index| format!("  - {{ name: r{index}, webhook: \"{}\" }}\n", webhook.url("/"))).collect();
+    let receiver = |index| format!("  - {{ name: r{index}, webhook: \"{}\" }}\n", webhook.url("/"));
+    let notify = (0..8).map(receiver).collect::<Vec<_>>().concat();
     let scene = telling(&notify).script(NAME, "echo done");
     let lines = complaints(&scene);
     assert_eq!(lines.len(), 8, "{lines:?}");

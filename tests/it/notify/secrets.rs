@@ -38,7 +38,8 @@ fn secrets_of_receivers_reach_nobody_but_them() {
     let mut outputs = log;
     for arguments in [&["notify"][..], &["notify", "--json"], &["notify", "--test"], &["doctor"], &["show", NAME]] {
         let ended = scene.stopover(arguments);
-        outputs += &format!("{}{}", ended.stdout, ended.stderr);
+        outputs.push_str(&ended.stdout);
+        outputs.push_str(&ended.stderr);
     }
     for secret in [TOKEN, PATH] {
         assert!(!outputs.contains(secret), "{secret} in {outputs}");
