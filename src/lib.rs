@@ -41,6 +41,7 @@ mod private;
 pub mod process;
 pub mod recovery;
 pub mod secret;
+pub mod telemetry;
 pub mod time;
 pub mod trace_context;
 pub mod voice;

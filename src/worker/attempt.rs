@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
+use crate::engine::observer::Observer;
 use crate::ledger::{
     self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
     RunId, WishKind, Worker,
@@ -19,7 +20,10 @@ use crate::ledger::{
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::Mirror;
+use crate::logs::sanitise;
+use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
+use crate::telemetry::{self, Telemetry};
 use crate::time::short_duration;
 
 use super::answering::Manners;
@@ -50,6 +54,12 @@ const REST_WITHIN: Duration = Duration::from_secs(2);
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
 /// How long the archive is tried again once the end is reported.
 const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
+/// How long the ledger is asked for the history of the run that is told to a backend.
+const EVENTS_WITHIN: Duration = Duration::from_secs(2);
+/// Characters of a warning about telemetry: a receiver may answer at length.
+const LONGEST_WARNING: usize = 300;
+/// How long the end of the process is put off to deliver telemetry.
+const TELEMETRY_WITHIN: Duration = Duration::from_secs(3);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
 const REPORT_WITHIN: Duration = Duration::from_mins(30);
 /// The same when the lease was lost: the run reads as lost by then, and may be taken over.
@@ -108,6 +118,9 @@ struct Attempt<'a> {
     warnings: Warnings,
     pump: Pump,
     company: Company,
+    telemetry: Telemetry,
+    /// Who is told what native steps do.
+    observers: Vec<Arc<dyn Observer>>,
     counts: watch::Sender<Option<RemainingCount>>,
     herald: Herald,
 }
@@ -171,7 +184,8 @@ impl<'a> Attempt<'a> {
         claimed: Instant,
     ) -> Result<Self, WorkerError> {
         let secrets = environment::secret_params(&run);
-        let masks = Arc::new(Masks::of(config, &secrets));
+        let settings = telemetry::Settings::of_environment();
+        let masks = Arc::new(Masks::of(config, &secrets, &settings.secrets));
         let warnings = Warnings::default();
         let log = LogFile::open(config.state_dir.run_log(run.id));
         let archive = Archive::new(ledger.clone(), run.id, run.attempt, log.path().to_owned(), log.extent());
@@ -183,6 +197,8 @@ impl<'a> Attempt<'a> {
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone() })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
         let herald = Herald::new(config, &warnings, pump.scribe());
+        let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
+        let observers = telemetry.observer().into_iter().collect();
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
         let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, claimed);
@@ -196,7 +212,21 @@ impl<'a> Attempt<'a> {
             lease: config.lease,
             pulse,
         };
-        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, counts, herald })
+        Ok(Self {
+            config,
+            ledger,
+            run,
+            claimed,
+            masks,
+            variables,
+            warnings,
+            pump,
+            company,
+            telemetry,
+            observers,
+            counts,
+            herald,
+        })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -236,8 +266,8 @@ impl<'a> Attempt<'a> {
                 Started::Program(program, output)
             }
             Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
-                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
+                let Self { config, ledger, run, variables, masks, pump, warnings, observers, .. } = self;
+                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings, observers };
                 Started::Steps(Engine::start(&surroundings, steps, variables.clone()).map_err(not_started)?)
             }
         };
@@ -383,6 +413,34 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Tells the backend how it ended, once the ledger has it, and delivers what is waiting. A run that was lost is told of by whoever takes it over.
+    async fn tell(&mut self, reported: &Reported) {
+        let telemetry = std::mem::take(&mut self.telemetry);
+        if let Reported::Yes { outcome, .. } = reported
+            && telemetry.is_traced()
+        {
+            let events = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
+            let events = events.ok().and_then(Result::ok).unwrap_or_default();
+            let (wish, progress) = (self.company.heart.pulse().wish, self.company.heart.progress());
+            telemetry.ended(&telemetry::Ending { outcome, wish, progress: &progress, events: &events });
+        }
+        let left = Shutdown::under_way(&self.config.state_dir).map_or(Duration::MAX, |shutdown| shutdown.left() / 2);
+        let missing = telemetry.finish(TELEMETRY_WITHIN.min(left));
+        if !missing.is_empty() {
+            let missing: Vec<_> =
+                missing.iter().map(|(signal, count)| format!("{count} of its {}", signal.word())).collect();
+            self.pump.note(format!("telemetry: not delivered were {}", missing.join(", ")));
+            self.pump.settle().await;
+            self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
+        }
+    }
+
+    /// The run as the ledger has it now, if it answers.
+    async fn look_again(&self) -> Option<Box<Run>> {
+        let seen = self.company.heart.in_time(self.ledger.run(self.run.id)).await.ok()?;
+        seen.value.map(Box::new)
+    }
+
     /// Reports how it ended; everything that was said before is stored first.
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
         if let Some(reason) = course.fenced() {
@@ -411,33 +469,57 @@ impl<'a> Attempt<'a> {
             |error| self.pump.note(format!("the end cannot be reported yet, and is tried again: {error}")),
         )
         .await;
-        let mut archived = archived;
-        if let Reported::Yes(ended) = &reported {
-            let ended = match ended {
+        if let Reported::Yes { run, .. } = &reported {
+            let ended = match run {
                 Some(run) => Some(run.clone()),
                 // It is known to stand still; what it is now is worth one look.
-                None => self
-                    .company
-                    .heart
-                    .in_time(self.ledger.run(self.run.id))
-                    .await
-                    .ok()
-                    .and_then(|seen| seen.value.map(Box::new)),
+                None => self.look_again().await,
             };
-            // What was noted meanwhile belongs into the archive, too.
-            archived &= self.herald.ended(ended.as_deref(), &self.config.state_dir).await;
+            self.herald.ended(ended.as_deref());
         }
-        if !archived && matches!(reported, Reported::Yes(_)) {
-            self.pump.settle().await;
+        if !archived && matches!(reported, Reported::Yes { .. }) {
             self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
+        }
+        self.tell(&reported).await;
+        if !self.herald.settle(&self.config.state_dir).await {
+            // What was noted meanwhile belongs into the archive, too.
+            self.pump.settle().await;
+            self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
         }
         self.pump.close();
         match reported {
-            Reported::Yes(_) => Ok(()),
+            Reported::Yes { .. } => Ok(()),
             Reported::Fenced(reason) => Err(WorkerError::Fenced(reason)),
             Reported::GaveUp(reason) => Err(WorkerError::Unreported(reason)),
         }
     }
+}
+
+/// Telemetry for a run that was just claimed. Whatever is wrong with it is told, and the run goes on.
+fn start_telemetry(
+    config: &Config,
+    settings: &telemetry::Settings,
+    run: &Run,
+    masks: &Arc<Masks>,
+    pump: &Pump,
+    warnings: &Warnings,
+) -> Telemetry {
+    let (scribe, warnings, of_warnings) = (pump.scribe(), warnings.clone(), masks.clone());
+    let warn = move |text: String| {
+        let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
+        let text: String = text.chars().take(LONGEST_WARNING).collect();
+        scribe.note(format!("warning: {text}; the run goes on without"));
+        warnings.set_first(Subject::Telemetry, text);
+    };
+    for problem in &settings.problems {
+        warn(problem.clone());
+    }
+    let of_spans = masks.clone();
+    let mask: telemetry::Mask = Arc::new(move |text| of_spans.text(text));
+    let not_arriving = Arc::new(move |signal: telemetry::Signal, reason: String| {
+        warn(format!("{} do not arrive at {reason}", signal.word()));
+    });
+    Telemetry::start(config, settings, run, &mask, &(not_arriving as _))
 }
 
 /// The last line of an attempt's log.

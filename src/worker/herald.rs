@@ -28,7 +28,7 @@ const UNUSABLE: usize = 1_000;
 /// See the module.
 pub struct Herald {
     environment: Option<EnvironmentName>,
-    /// Taken when the end is told.
+    /// Taken when it is settled.
     sender: Option<Sender>,
     /// Whether anything was noted in the log.
     has_noted: Arc<AtomicBool>,
@@ -96,26 +96,29 @@ impl Herald {
         }
     }
 
-    /// Its end was recorded, as `run` says. Stays until everybody was told, for a bounded time; says whether nothing was noted in the log.
-    pub async fn ended(&mut self, run: Option<&Run>, state: &StateDir) -> bool {
-        let Some(sender) = self.sender.take() else { return true };
+    /// Its end was recorded, as `run` says.
+    pub fn ended(&self, run: Option<&Run>) {
         if let Some((run, occasion)) = run.and_then(|run| Some((run, occasion_of_end(run)?)))
             && let Some(notice) = Notice::ended(run, self.environment.as_ref())
         {
-            sender.tell(occasion, &notice, |_| true);
+            self.tell(occasion, &notice, |_| true);
         }
+    }
+
+    /// Stays until everybody was told, for a bounded time; says whether nothing was noted in the log.
+    pub async fn settle(&mut self, state: &StateDir) -> bool {
+        let Some(sender) = self.sender.take() else { return true };
         let latest = std::time::Instant::now() + LINGER;
         let ends = std::cell::Cell::new(latest);
-        sender
-            .settle(|| {
-                if ends.get() == latest
-                    && let Some(shutdown) = Shutdown::under_way(state)
-                {
-                    ends.set(latest.min(std::time::Instant::now() + LINGER_AT_THE_END.min(shutdown.left() / 2)));
-                }
-                ends.get()
-            })
-            .await;
+        let until = || {
+            if ends.get() == latest
+                && let Some(shutdown) = Shutdown::under_way(state)
+            {
+                ends.set(latest.min(std::time::Instant::now() + LINGER_AT_THE_END.min(shutdown.left() / 2)));
+            }
+            ends.get()
+        };
+        sender.settle(until).await;
         !self.has_noted.load(Ordering::SeqCst)
     }
 

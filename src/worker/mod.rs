@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::ledger::{LedgerError, RunId};
+use crate::telemetry;
 
 use guard::Guard;
 use signals::Signals;
@@ -96,8 +97,10 @@ fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        // Telling people is no part of the work.
-        if std::thread::current().name() == Some(crate::notify::THREAD) {
+        // Nothing of the run depends on what is told to a backend, or to people.
+        let thread = std::thread::current();
+        let mut telling = telemetry::THREADS.iter().chain([&crate::notify::THREAD]);
+        if thread.name().is_some_and(|name| telling.any(|of| name.starts_with(of))) {
             return;
         }
         // Not `abort`: a core dump holds secrets.

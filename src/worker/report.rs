@@ -15,8 +15,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How the report went.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reported {
-    /// The ledger has it: the run as it is now, unless it was a report before whose answer was lost.
-    Yes(Option<Box<Run>>),
+    /// The ledger has it.
+    Yes {
+        /// How it ended.
+        outcome: Outcome,
+        /// The run as it is now; not where it was a report before whose answer was lost.
+        run: Option<Box<Run>>,
+    },
     /// The ledger refuses: the attempt no longer holds the run. Says what it is now.
     Fenced(String),
     /// The ledger could not be told in time; the run will read as lost. Says why.
@@ -45,14 +50,14 @@ pub async fn report(
         }
         let ended = outcome(heart.pulse().wish);
         if beaten {
-            let finish = ledger.act(run, Action::Finish { attempt, outcome: ended });
+            let finish = ledger.act(run, Action::Finish { attempt, outcome: ended.clone() });
             result = heart.in_time(finish).await.map(|acted| match acted {
                 Acted::Changed(run) => Some(run),
                 Acted::Already(_) => None,
             });
         }
         match result {
-            Ok(run) => return Reported::Yes(run),
+            Ok(run) => return Reported::Yes { outcome: ended, run },
             Err(LedgerError::Refused(refusal @ Refusal::Fenced { .. })) => {
                 return Reported::Fenced(refusal.to_string());
             }
