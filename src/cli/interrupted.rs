@@ -8,6 +8,7 @@ use color_eyre::eyre::eyre;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
+use crate::events::{Level, Subject};
 use crate::keeper::{self, Attempt, Ended};
 use crate::ledger::{EnvironmentName, LedgerError, LedgerWriter, Run};
 use crate::notify::{self, Notice, Receivers, Sender, Told};
@@ -32,7 +33,7 @@ pub struct Args {
 /// Reports each of them, as long as there is time; what is not reported will read as lost, which is as true.
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let begun = Instant::now();
-    let voice = Voice::on_stdout();
+    let voice = Voice::on_stdout(context.config.log_format);
     let herald = Herald::new(&context.config);
     let reporting = async {
         let ledger = loop {
@@ -47,7 +48,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
                 Ok(Some(run)) => herald.tell_end(&run),
                 Ok(None) => {}
                 Err(error) => {
-                    voice.say(format_args!("the end of run {} cannot be reported: {error}", attempt.run.short()));
+                    let subject = Subject { run: attempt.run, migration: None, attempt: Some(attempt.number) };
+                    let text = format_args!("the end of run {} cannot be reported: {error}", attempt.run.short());
+                    voice.tell(Level::Warn, Some(&subject), text);
                     exit = Exit::LedgerUnreachable;
                 }
             }
@@ -71,10 +74,14 @@ struct Herald {
 impl Herald {
     fn new(config: &Config) -> Self {
         let receivers = Receivers::of_here(config).ready;
-        let voice = Mutex::new(Voice::on_stdout());
+        let voice = Mutex::new(Voice::on_stdout(config.log_format));
         let sender = Sender::start(receivers, move |Told { receiver, result, .. }| {
             if let (Err(reason), Ok(voice)) = (result, voice.lock()) {
-                voice.say(format_args!("{receiver} could not be told of the end of a run: {reason}"));
+                voice.tell(
+                    Level::Warn,
+                    None,
+                    format_args!("{receiver} could not be told of the end of a run: {reason}"),
+                );
             }
         });
         Self { sender, environment: config.environment.clone() }
@@ -103,7 +110,8 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> R
     };
     if let Ended::Now(run) = ended {
         let standing = run.standing(ledger.now().await?);
-        voice.say(format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short()));
+        let text = format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short());
+        voice.tell(Level::Warn, Some(&Subject::of(&run)), text);
         return Ok(Some(run));
     }
     Ok(None)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::notify::Occasion;
 use crate::config::Config;
+use crate::events::Level;
 use crate::ledger::{Acted, Action, LedgerError, LedgerWriter, LossNotice, Run, RunId, Standing};
 use crate::notify::{Notice, Receivers, Sender, Told};
 use crate::time::Timestamp;
@@ -47,7 +48,7 @@ impl Teller {
     pub fn new(config: &Config, voice: &Voice) -> Self {
         let Receivers { ready, unusable } = Receivers::of_here(config);
         for unusable in unusable {
-            voice.say(format_args!("{} is not told of runs: {}", unusable.name, unusable.reason));
+            voice.tell(Level::Warn, None, format_args!("{} is not told of runs: {}", unusable.name, unusable.reason));
         }
         let answers = Arc::<Mutex<Vec<Told>>>::default();
         let heard = answers.clone();
@@ -126,7 +127,11 @@ impl Teller {
                     self.have.insert((id, index));
                 }
                 Err(reason) if self.warned.insert(index) => {
-                    voice.say(format_args!("{receiver} could not be told of a lost run, and is tried again: {reason}"));
+                    voice.tell(
+                        Level::Warn,
+                        None,
+                        format_args!("{receiver} could not be told of a lost run, and is tried again: {reason}"),
+                    );
                 }
                 Err(_) => {}
             }
