@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::{Project, Settings};
+use crate::catalog::{Project, Settings, notify};
 use crate::lease::{LeaseSettings, LeaseTerms, LeaseTermsError};
 use crate::ledger::{EnvironmentName, LedgerAddress};
 use crate::place::{Actor, Place};
@@ -62,6 +62,8 @@ pub struct Config {
     pub lease: LeaseTerms,
     /// How long a stopping program has between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// Who is told what happens to runs.
+    pub notify: Arc<[notify::Target]>,
 }
 
 /// Where a run's output is mirrored to, for `kubectl logs`.
@@ -257,7 +259,7 @@ impl Config {
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "unknown".to_owned());
         let read_only = ReadOnly::chosen(flags.read_only, variable("STOPOVER_READ_ONLY").as_deref())?;
-        let Settings { lease, grace } = settings;
+        let Settings { lease, grace, notify } = settings;
         Ok(Self {
             catalog,
             state_dir,
@@ -272,6 +274,7 @@ impl Config {
             read_only,
             lease: lease_terms(lease)?,
             grace: duration("STOPOVER_GRACE")?.or(grace).unwrap_or(Self::DEFAULT_GRACE),
+            notify: notify.into(),
         })
     }
 

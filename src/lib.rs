@@ -9,6 +9,8 @@
 //!       |       |
 //!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
+//!        notify              who is told what happens to runs
+//!          |
 //!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |
 //!  trace_context  events  diagnostics   which trace a run is; what happens, for `tracing`; where the console notes it
@@ -34,6 +36,7 @@ pub mod launch;
 pub mod lease;
 pub mod ledger;
 pub mod logs;
+pub mod notify;
 pub mod place;
 pub mod pod;
 mod private;

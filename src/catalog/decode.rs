@@ -68,6 +68,18 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// The same for a line that may hold a secret: it is not repeated.
+    pub fn report_hidden(&mut self, at: Position, message: impl AsRef<str>, remedy: impl AsRef<str>) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem { text: None, ..self.source.problem(at, message, remedy) });
+        }
+    }
+
+    /// How many problems were reported so far.
+    pub fn count_of_problems(&self) -> usize {
+        self.problems.len()
+    }
+
     /// All problems, in the order of the file.
     pub fn finish(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.position);

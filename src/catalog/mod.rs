@@ -11,6 +11,7 @@ mod files;
 mod filter;
 pub mod lint;
 mod manifest;
+pub mod notify;
 mod params;
 mod problem;
 mod project;

@@ -84,10 +84,13 @@ impl Source<'_> {
         lines
     }
 
-    /// Whether a line may hold the default of a secret param, so that it must not be repeated. It cannot be told for sure in a
-    /// file that may not even be YAML.
+    /// Whether a line may hold the default of a secret param, or what opens a receiver of `notify`, so that it must not be repeated. It cannot
+    /// be told for sure in a file that may not even be YAML.
     fn may_hold_a_secret(&self, line: &str) -> bool {
+        let opens =
+            |line: &str| ["://", "headers", "auth", "token", "key", "cookie"].iter().any(|it| line.contains(it));
         line.contains("default") && self.text.contains("secret")
+            || self.text.contains("notify") && opens(&line.to_ascii_lowercase())
     }
 }
 
@@ -136,5 +139,13 @@ mod tests {
     fn a_line_with_the_default_of_a_secret_is_not_repeated() {
         let text = "params: { token: { secret: true, default: hunter2, bogus: 1 } }";
         assert_eq!(Source { file: Path::new("a.yaml"), text }.problem((1, 1), "bad", "fix").text, None);
+    }
+
+    #[test]
+    fn a_line_that_may_open_a_receiver_is_not_repeated() {
+        let text = "notify:\n  - { webhook: https://a.example/hook, bogus: 1 }\n  - headers: { X-Token: abc }\n  - on: [bogus]\n";
+        let shown = |line| Source { file: Path::new("a.yaml"), text }.problem((line, 3), "bad", "fix").text;
+        assert_eq!((shown(2), shown(3)), (None, None));
+        assert_eq!(shown(4).as_deref(), Some("  - on: [bogus]"));
     }
 }

@@ -8,6 +8,7 @@ use crate::lease::{LeaseSettings, LeaseTerms, LeaseTermsError};
 use super::decode::Decoder;
 use super::files::read_text;
 use super::manifest::{self, Word};
+use super::notify;
 use super::problem::Position;
 use super::walk;
 use super::yaml::Node;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub lease: LeaseSettings,
     /// `grace:`, see [`crate::config::Config::grace`].
     pub grace: Option<Duration>,
+    /// `notify:`, who is told what happens to runs.
+    pub notify: Vec<notify::Target>,
 }
 
 const EXAMPLE: &str = "catalog: [{ files: \"migrations/*.yaml\" }]";
@@ -80,7 +83,8 @@ impl Project {
 }
 
 fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
-    let fields = decoder.fields(root, "stopover.yaml", &["catalog", "lease", "renewal", "margin", "grace"])?;
+    let fields =
+        decoder.fields(root, "stopover.yaml", &["catalog", "lease", "renewal", "margin", "grace", "notify"])?;
     let patterns = if let Some(node) = fields.get("catalog") {
         decoder.list(node, "catalog", EXAMPLE, pattern)
     } else {
@@ -90,6 +94,7 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
     let mut duration = |name| fields.get(name).and_then(|node| decoder.duration(node, name));
     let lease = LeaseSettings { length: duration("lease"), renewal: duration("renewal"), margin: duration("margin") };
     let grace = duration("grace");
+    let notify = fields.get("notify").map_or_else(Vec::new, |node| notify::targets(decoder, node));
     if let Err(error) = LeaseTerms::new(lease) {
         let named = match error {
             LeaseTermsError::Length(_) => &["lease"][..],
@@ -103,7 +108,7 @@ fn decode(decoder: &mut Decoder<'_>, root: &Node) -> Option<Project> {
         let (message, remedy) = error.split_once(": ").unwrap_or((&error, "mend the terms of the lease"));
         decoder.report(at, message, remedy);
     }
-    Some(Project { patterns, settings: Settings { lease, grace } })
+    Some(Project { patterns, settings: Settings { lease, grace, notify } })
 }
 
 fn pattern(decoder: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {

@@ -16,8 +16,8 @@ use crate::ledger::{LedgerReader, Run, Seen};
 
 use super::{Context, Exit, UserError};
 use checks::{
-    Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_passport, check_state_dir,
-    check_telemetry,
+    Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_notify, check_passport,
+    check_state_dir, check_telemetry,
 };
 use explain::{Explained, Surroundings};
 
@@ -80,6 +80,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         check_mirror(config),
         check_telemetry().await,
     ];
+    checks.extend(check_notify(config));
     let mut wrong_environment = None;
     let mut exit = Exit::Fine;
     let started = Instant::now();

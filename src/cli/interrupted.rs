@@ -1,14 +1,17 @@
 //! `stopover interrupted RUN:NUMBER...`: the hidden role that reports attempts whose workers the keeper found dead or had to kill.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use tokio::time::{sleep, timeout};
 
+use crate::config::Config;
 use crate::events::{Level, Subject};
 use crate::keeper::{self, Attempt, Ended};
-use crate::ledger::{LedgerError, LedgerWriter, Run};
+use crate::ledger::{EnvironmentName, LedgerError, LedgerWriter, Run};
+use crate::notify::{self, Notice, Receivers, Sender, Told};
 use crate::telemetry;
 use crate::voice::Voice;
 
@@ -32,7 +35,9 @@ pub struct Args {
 
 /// Reports each of them, as long as there is time; what is not reported will read as lost, which is as true.
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let begun = Instant::now();
     let voice = Voice::on_stdout(context.config.log_format);
+    let herald = Herald::new(&context.config);
     let reporting = async {
         let ledger = loop {
             match context.writer().await {
@@ -43,7 +48,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         let (mut exit, mut ended) = (Exit::Fine, Vec::new());
         for &attempt in &args.attempts {
             match report(&*ledger, attempt, &voice).await {
-                Ok(run) => ended.extend(run),
+                Ok(Some(run)) => {
+                    herald.tell_end(&run);
+                    ended.push(run);
+                }
+                Ok(None) => {}
                 Err(error) => {
                     let subject = Subject { run: attempt.run, migration: None, attempt: Some(attempt.number) };
                     let text = format_args!("the end of run {} cannot be reported: {error}", attempt.run.short());
@@ -54,17 +63,56 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         }
         Ok((exit, ledger, ended))
     };
-    let (exit, ledger, ended) = timeout(args.within, reporting)
+    let reported = timeout(args.within, reporting)
         .await
-        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")))?;
-    // What the ledger has is safe; this is for the time that is left.
-    for run in &ended {
-        telemetry::tell_of(&context.config, &*ledger, run, telemetry::Absent::Killed, TOLD_WITHIN).await;
+        .unwrap_or_else(|_| Err(eyre!("the ledger did not answer in time: runs that were killed will read as lost")));
+    // Told in what is left of the time: the records come first.
+    if let Ok((_, ledger, ended)) = &reported {
+        for run in ended {
+            telemetry::tell_of(&context.config, &**ledger, run, telemetry::Absent::Killed, TOLD_WITHIN).await;
+        }
     }
-    Ok(exit)
+    herald.settle(begun + args.within).await;
+    Ok(reported?.0)
 }
 
-async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<Option<Run>, LedgerError> {
+/// Tells people of ends whose workers cannot.
+struct Herald {
+    sender: Sender,
+    environment: Option<EnvironmentName>,
+}
+
+impl Herald {
+    fn new(config: &Config) -> Self {
+        let receivers = Receivers::of_here(config).ready;
+        let voice = Mutex::new(Voice::on_stdout(config.log_format));
+        let sender = Sender::start(receivers, move |Told { receiver, result, .. }| {
+            if let (Err(reason), Ok(voice)) = (result, voice.lock()) {
+                voice.tell(
+                    Level::Warn,
+                    None,
+                    format_args!("{receiver} could not be told of the end of a run: {reason}"),
+                );
+            }
+        });
+        Self { sender, environment: config.environment.clone() }
+    }
+
+    fn tell_end(&self, run: &Run) {
+        if let (Some(occasion), Some(notice)) =
+            (notify::occasion_of_end(run), Notice::ended(run, self.environment.as_ref()))
+        {
+            self.sender.tell(occasion, &notice, |_| true);
+        }
+    }
+
+    async fn settle(self, end: Instant) {
+        self.sender.settle(|| end).await;
+    }
+}
+
+/// The run that was reported, unless it had ended before.
+async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<Option<Box<Run>>, LedgerError> {
     let ended = loop {
         match keeper::interrupt(ledger, attempt).await {
             Err(error) if error.is_transient() => sleep(AGAIN).await,
@@ -75,7 +123,7 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> R
         let standing = run.standing(ledger.now().await?);
         let text = format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short());
         voice.tell(Level::Warn, Some(&Subject::of(&run)), text);
-        return Ok(Some(*run));
+        return Ok(Some(run));
     }
     Ok(None)
 }

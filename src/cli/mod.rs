@@ -17,6 +17,7 @@ mod lint;
 mod list;
 mod logs;
 mod new;
+mod notify;
 mod onlooker;
 mod paint;
 mod quarantine;
@@ -120,6 +121,8 @@ enum Verb {
     /// Be the PID 1 of a pod: reap orphans, and stop every run when it ends
     #[command(name = keeper::VERB)]
     Keep(keep::Args),
+    /// List who is told what happens to runs, or send them a message to try it
+    Notify(notify::Args),
     /// Check every file of the catalog; fails if there is a problem
     Lint(lint::Args),
     /// Begin a migration: write a script or manifest that runs at once
@@ -161,6 +164,7 @@ impl Verb {
             Self::Quarantine(args) if args.retries() => ("a retry", Some("stopover quarantine --retry")),
             Self::Init(_) => ("stamping the ledger", Some("stopover init")),
             Self::New(_) => ("writing a migration", None),
+            Self::Notify(args) if args.tests() => ("a message to people", Some("stopover notify --test")),
             Self::Detach(_) | Self::Worker(_) => ("executing a run", Some("stopover resume")),
             Self::Interrupted(_) => ("recording the end of a run", Some("stopover doctor")),
             Self::Console(_)
@@ -173,6 +177,7 @@ impl Verb {
             | Self::Doctor(_)
             | Self::Keep(_)
             | Self::Lint(_)
+            | Self::Notify(_)
             | Self::Completions(_)
             | Self::Guard
             | Self::Recover => return None,
@@ -262,6 +267,7 @@ fn carry_out(config: Config, verb: Verb) -> Result<Exit> {
             Verb::Interrupted(args) => interrupted::run(&context, args).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, &args),
+            Verb::Notify(args) => notify::run(&context, args).await,
             Verb::Recover => recover::run(&context).await,
             Verb::Console(_)
             | Verb::Watch(_)

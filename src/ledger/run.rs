@@ -15,6 +15,7 @@ use crate::time::Timestamp;
 
 use super::checkpoint::Checkpoint;
 use super::failure::Failure;
+use super::loss::LossNotice;
 use super::progress::Progress;
 use super::recovery::{Recovery, RecoveryOutcome, Resumed};
 use super::run_id::RunId;
@@ -54,6 +55,9 @@ pub struct Run {
     /// What pods did about it by themselves since an operator last launched or resumed it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recoveries: Vec<Recovery>,
+    /// Which pod tells people that an attempt is lost, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossNotice>,
     /// What the latest heartbeat said.
     #[serde(default)]
     pub progress: Progress,

@@ -4,6 +4,7 @@
 //! has not changed in between (a transaction in SQLite, a compare-and-set on the revision in MongoDB).
 
 mod event;
+mod loss;
 mod refusal;
 mod resume;
 mod stop;
@@ -94,6 +95,15 @@ pub enum Action {
         /// To what.
         speed: SpeedChange,
     },
+    /// A pod takes it upon itself to tell people that an attempt is lost, or says that they were told.
+    TellLoss {
+        /// The attempt.
+        attempt: u32,
+        /// The pod.
+        by: Arc<Place>,
+        /// Whether they were told.
+        is_delivered: bool,
+    },
 }
 
 impl Action {
@@ -132,6 +142,8 @@ pub enum Outcome {
 pub enum Applied {
     /// The run as it is now and the event to record with it, in one write.
     Changed(Box<Run>, Event),
+    /// The run as it is now; what was noted is no part of its history.
+    Noted(Box<Run>),
     /// Nothing: what was asked for holds already. Says so, with who did it and when.
     Already(String),
 }
@@ -156,6 +168,7 @@ impl Run {
             tuning: None,
             resumed: None,
             recoveries: Vec::new(),
+            loss: None,
             progress: Progress::default(),
             checkpoint: None,
             updated_at: now,
@@ -219,6 +232,7 @@ impl Run {
             Action::Resume { by, lease, content, leftover } => self.resume(&by, lease, content, leftover, now),
             Action::Decline { by, reason } => self.decline(&by, &reason, now),
             Action::Tune { by, speed } => self.tune(by, speed, now),
+            Action::TellLoss { attempt, by, is_delivered } => Ok(self.tell_loss(attempt, &by, is_delivered, now)),
         }
     }
 

@@ -1,17 +1,19 @@
-//! What a pod does about runs without an operator: at its start it reports what it finds, and runs of migrations with `resume: auto` that were
-//! interrupted or lost go on here.
+//! What a pod does about runs without an operator: at its start it reports what it finds, runs of migrations with `resume: auto` that were
+//! interrupted or lost go on here, and people are told of what is lost.
 //!
 //! ```text
 //! ledger ── histories, changes ──> judge ──> leave alone | resume ──> launch
 //!                                    ^                   | decline ─> the run's record
-//!                           catalog of this image
+//!              │            catalog of this image
+//!              └─────> teller ──> notify
 //! ```
 //!
 //! In a rolling update the new pod starts while the old one is still at work, so looking once is not enough: this follows the ledger as long as
-//! there is anything that may go on by itself. Whether a pod may is decided by the ledger ([`crate::ledger::Run::apply`]), at once for all
+//! there is anything that may go on by itself, or anybody who wants to be told of what is lost. Whether a pod may is decided by the ledger ([`crate::ledger::Run::apply`]), at once for all
 //! pods; here it is only decided whether it should.
 
 mod judge;
+mod teller;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -32,6 +34,7 @@ use crate::time::Timestamp;
 use crate::voice::Voice;
 
 use judge::{Lookout, Verdict};
+use teller::Teller;
 
 /// The hidden verb of this role.
 pub const VERB: &str = "recover";
@@ -73,7 +76,8 @@ pub async fn watch(
     }
     let lookout = Lookout { catalog, config, since: now };
     let parent = rustix::process::getppid();
-    let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new() };
+    let teller = Teller::new(config, voice);
+    let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new(), teller };
     loop {
         match watch.look(now, leave).await {
             Ok(()) => calm.restored(),
@@ -81,11 +85,11 @@ pub async fn watch(
         }
         // Nobody is left to tell us that the pod is shut down.
         if leave.is_cancelled() || !watch.has_work() || rustix::process::getppid() != parent {
-            return Ok(());
+            return watch.finish_telling().await;
         }
         let _ = leave.run_until_cancelled(sleep(LOOK_EVERY + chance(JITTER))).await;
         match leave.run_until_cancelled(reader.changes(now)).await {
-            None => return Ok(()),
+            None => return watch.finish_telling().await,
             Some(Ok(changes)) => {
                 now = changes.now;
                 for run in changes.value {
@@ -134,13 +138,19 @@ struct Watch<'a> {
     writer: Option<Arc<dyn LedgerWriter>>,
     /// Attempts of which was said already why they do not go on here, where the ledger could not be told.
     told: HashSet<(RunId, u32)>,
+    teller: Teller,
 }
 
 impl Watch<'_> {
     /// Does what is to be done now.
     async fn look(&mut self, now: Timestamp, leave: &CancellationToken) -> Result<(), LedgerError> {
+        self.record_told().await?;
         let runs: Vec<_> = self.histories.values().filter_map(|history| history.latest.clone()).collect();
         for run in runs.into_iter().take_while(|_| !leave.is_cancelled()) {
+            // Before it goes on: then it is lost no more.
+            if self.teller.is_due(&run, self.lookout.since, now) {
+                self.tell_loss(&run, now).await?;
+            }
             match self.lookout.judge(&run, now) {
                 Verdict::LeaveAlone => {}
                 Verdict::Resume => self.resume(&run, now).await?,
@@ -148,6 +158,39 @@ impl Watch<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells people of a lost run, if the ledger is this environment's.
+    async fn tell_loss(&mut self, run: &Run, now: Timestamp) -> Result<(), LedgerError> {
+        let config = self.lookout.config;
+        let writer = self.writer().await?;
+        match launch::check_environment(&*writer, config).await {
+            Ok(_) => {}
+            Err(LaunchError::Ledger(error)) => return Err(error),
+            Err(_) => return Ok(()),
+        }
+        if let Some(run) = self.teller.tell(&*writer, config, run, now).await? {
+            self.absorb(run);
+        }
+        Ok(())
+    }
+
+    /// Records of which losses everybody has been told.
+    async fn record_told(&mut self) -> Result<(), LedgerError> {
+        for (id, attempt) in self.teller.hear(self.voice) {
+            let by = self.lookout.config.actor.place.clone();
+            let writer = self.writer().await?;
+            // If this fails it is told again, which is better than not at all.
+            if let Acted::Changed(run) = writer.act(id, Action::TellLoss { attempt, by, is_delivered: true }).await? {
+                self.absorb(*run);
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish_telling(&mut self) -> Result<(), LedgerError> {
+        self.teller.settle().await;
+        self.record_told().await
     }
 
     async fn resume(&mut self, run: &Run, now: Timestamp) -> Result<(), LedgerError> {
@@ -233,7 +276,8 @@ impl Watch<'_> {
     fn has_work(&self) -> bool {
         let lookout = self.lookout;
         let goes_on_by_itself = |entry: &Entry| matches!(entry, Entry::Ready(it) if it.resume == ResumePolicy::Auto);
-        lookout.catalog.entries.iter().any(goes_on_by_itself)
+        self.teller.is_needed()
+            || lookout.catalog.entries.iter().any(goes_on_by_itself)
             || self.histories.values().filter_map(|history| history.latest.as_deref()).any(|run| lookout.concerns(run))
     }
 }

@@ -33,6 +33,7 @@ use super::company::{Company, Needs};
 use super::environment;
 use super::guard::Guard;
 use super::heart::Heart;
+use super::herald::Herald;
 use super::mask::Masks;
 use super::memory::MemoryKills;
 use super::outcome::{self, Stop};
@@ -122,6 +123,7 @@ struct Attempt<'a> {
     /// Who is told what native steps do.
     observers: Vec<Arc<dyn Observer>>,
     counts: watch::Sender<Option<RemainingCount>>,
+    herald: Herald,
 }
 
 /// How it went.
@@ -197,6 +199,7 @@ impl<'a> Attempt<'a> {
         });
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone(), subject })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
+        let herald = Herald::new(config, &warnings, pump.scribe());
         let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
         let observers = telemetry.observer().into_iter().collect();
         let (counts, remaining) = watch::channel(None);
@@ -225,6 +228,7 @@ impl<'a> Attempt<'a> {
             telemetry,
             observers,
             counts,
+            herald,
         })
     }
 
@@ -234,6 +238,7 @@ impl<'a> Attempt<'a> {
             "attempt {} of run {} ({}) starts, launched by {} from pod {}",
             run.attempt, run.id, run.migration, by.operator, by.place.pod
         ));
+        self.herald.started(run);
         let course = match self.start() {
             Ok((migration, Started::Program(program, output))) => {
                 self.accompany(&migration, program, output, signals, guard).await
@@ -364,6 +369,7 @@ impl<'a> Attempt<'a> {
         let tuner = engine.tuner();
         let pulse = self.company.pulse.clone();
         let mut speeds = pulse.clone();
+        let vigil = self.herald.watch_holds(&self.run, engine.throttle(), self.pump.said(), self.counts.subscribe());
         let tuning = async {
             while speeds.changed().await.is_ok() {
                 tuner(&speeds.borrow_and_update());
@@ -373,7 +379,7 @@ impl<'a> Attempt<'a> {
             let watching = supervise::watch(&mut engine, &self.pump, pulse, signals, &unguarded, limits);
             let end = tokio::select! {
                 end = watching => end,
-                () = async { tuning.await; std::future::pending().await } => unreachable!("it waits for ever"),
+                () = async { tokio::join!(tuning, vigil); } => unreachable!("it waits for ever"),
             };
             let is_success = end.exit == Some(engine::End::Done);
             (end, is_success)
@@ -413,7 +419,7 @@ impl<'a> Attempt<'a> {
     /// Tells the backend how it ended, once the ledger has it, and delivers what is waiting. A run that was lost is told of by whoever takes it over.
     async fn tell(&mut self, reported: &Reported) {
         let telemetry = std::mem::take(&mut self.telemetry);
-        if let Reported::Yes(outcome) = reported
+        if let Reported::Yes { outcome, .. } = reported
             && telemetry.is_traced()
         {
             let events = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
@@ -430,6 +436,12 @@ impl<'a> Attempt<'a> {
             self.pump.settle().await;
             self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
         }
+    }
+
+    /// The run as the ledger has it now, if it answers.
+    async fn look_again(&self) -> Option<Box<Run>> {
+        let seen = self.company.heart.in_time(self.ledger.run(self.run.id)).await.ok()?;
+        seen.value.map(Box::new)
     }
 
     /// Reports how it ended; everything that was said before is stored first.
@@ -457,13 +469,26 @@ impl<'a> Attempt<'a> {
             |error| self.pump.warn(format!("the end cannot be reported yet, and is tried again: {error}")),
         )
         .await;
-        if !archived && matches!(reported, Reported::Yes(_)) {
+        if let Reported::Yes { run, .. } = &reported {
+            let ended = match run {
+                Some(run) => Some(run.clone()),
+                // It is known to stand still; what it is now is worth one look.
+                None => self.look_again().await,
+            };
+            self.herald.ended(ended.as_deref());
+        }
+        if !archived && matches!(reported, Reported::Yes { .. }) {
             self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
         }
         self.tell(&reported).await;
+        if !self.herald.settle(&self.config.state_dir).await {
+            // What was noted meanwhile belongs into the archive, too.
+            self.pump.settle().await;
+            self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
+        }
         self.pump.close();
         match reported {
-            Reported::Yes(_) => Ok(()),
+            Reported::Yes { .. } => Ok(()),
             Reported::Fenced(reason) => Err(WorkerError::Fenced(reason)),
             Reported::GaveUp(reason) => Err(WorkerError::Unreported(reason)),
         }

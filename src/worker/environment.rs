@@ -1,8 +1,9 @@
 //! What a program finds in its environment.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use crate::catalog::notify;
 use crate::config::Config;
 use crate::ledger::Run;
 use crate::secret::Secret;
@@ -10,7 +11,8 @@ use crate::trace_context::TraceContext;
 
 use super::strays::Mark;
 
-/// What the worker's own environment holds and its program has no business with: first of all the ledger's password.
+/// What the worker's own environment holds and its program has no business with: first of all the ledger's password. What opens the receivers
+/// of `notify` is withheld, too.
 const WITHHELD: [&str; 11] = [
     "STOPOVER_LEDGER",
     "STOPOVER_LEDGER_FILE",
@@ -55,8 +57,15 @@ pub fn secret_params(run: &Run) -> Vec<(String, Secret)> {
 /// The whole environment of the program: what the worker inherited, and what the protocol promises.
 #[must_use]
 pub fn of_program(config: &Config, run: &Run, secrets: &[(String, Secret)]) -> BTreeMap<OsString, OsString> {
+    let opens_receivers = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        let name = name.strip_suffix(b"_FILE").unwrap_or(name);
+        config.notify.iter().flat_map(notify::Target::variables).any(|variable| variable.as_bytes() == name)
+    };
     let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os()
-        .filter(|(name, _)| !is_param(name) && !WITHHELD.iter().any(|withheld| name == withheld))
+        .filter(|(name, _)| {
+            !is_param(name) && !WITHHELD.iter().any(|withheld| name == withheld) && !opens_receivers(name)
+        })
         .collect();
     let mut set = |name: &str, value: &str| variables.insert(name.into(), value.into());
     set(Mark::VARIABLE, Mark::of_this_worker().as_str());

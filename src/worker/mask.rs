@@ -6,6 +6,7 @@ use memchr::memmem::Finder;
 
 use crate::config::Config;
 use crate::ledger::LedgerAddress;
+use crate::notify;
 use crate::secret::{MASK, Secret, percent_decoded, uri_password};
 
 /// Shorter texts are not masked: they would blank out half of any log and protect nothing.
@@ -18,8 +19,8 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Everything secret that a run of this configuration gets to know: its secret params and the passwords of its databases,
-    /// as they stand in the connection string and percent-decoded; and `others`.
+    /// Everything secret that a run of this configuration gets to know: its secret params, what opens receivers of `notify`, and the passwords of
+    /// its databases, as they stand in the connection string and percent-decoded; and `others`.
     #[must_use]
     pub fn of(config: &Config, params: &[(String, Secret)], others: &[Secret]) -> Self {
         let ledger = match &config.ledger {
@@ -28,6 +29,7 @@ impl Masks {
         };
         let secrets = params.iter().map(|(_, secret)| secret).chain(others);
         let mut texts: Vec<Vec<u8>> = secrets.map(|secret| secret.expose().as_bytes().to_vec()).collect();
+        texts.extend(notify::secrets(config).iter().map(|secret| secret.expose().as_bytes().to_vec()));
         for password in config.database.iter().chain(ledger).filter_map(|uri| uri_password(uri.expose())) {
             texts.push(percent_decoded(password));
             texts.push(password.as_bytes().to_vec());

@@ -20,6 +20,7 @@ mod framing;
 pub mod guard;
 mod guarding;
 mod heart;
+mod herald;
 mod mask;
 mod memory;
 mod outcome;
@@ -91,14 +92,15 @@ pub fn run(config: &Config, run: RunId, attempt: u32) -> Result<(), WorkerError>
     result
 }
 
-/// A worker with a broken part must not look alive: it ends, whatever thread panicked, and its guard ends the program.
+/// A worker with a broken part must not look alive: it ends, whichever of its threads panicked, and its guard ends the program.
 fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        // Nothing of the run depends on what is told to a backend.
+        // Nothing of the run depends on what is told to a backend, or to people.
         let thread = std::thread::current();
-        if thread.name().is_some_and(|name| telemetry::THREADS.iter().any(|of| name.starts_with(of))) {
+        let mut telling = telemetry::THREADS.iter().chain([&crate::notify::THREAD]);
+        if thread.name().is_some_and(|name| telling.any(|of| name.starts_with(of))) {
             return;
         }
         // Not `abort`: a core dump holds secrets.

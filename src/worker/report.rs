@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::ledger::{Action, LedgerError, LedgerWriter, Outcome, Refusal, RunId, WishKind};
+use crate::ledger::{Acted, Action, LedgerError, LedgerWriter, Outcome, Refusal, Run, RunId, WishKind};
 
 use super::heart::Heart;
 
@@ -13,10 +13,15 @@ use super::heart::Heart;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How the report went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reported {
     /// The ledger has it.
-    Yes(Outcome),
+    Yes {
+        /// How it ended.
+        outcome: Outcome,
+        /// The run as it is now; not where it was a report before whose answer was lost.
+        run: Option<Box<Run>>,
+    },
     /// The ledger refuses: the attempt no longer holds the run. Says what it is now.
     Fenced(String),
     /// The ledger could not be told in time; the run will read as lost. Says why.
@@ -38,18 +43,21 @@ pub async fn report(
     let mut told = false;
     let mut beaten = false;
     loop {
-        let mut result = Ok(());
+        let mut result = Ok(None);
         if !beaten {
-            result = heart.beat().await;
+            result = heart.beat().await.map(|()| None);
             beaten = result.is_ok();
         }
         let ended = outcome(heart.pulse().wish);
         if beaten {
             let finish = ledger.act(run, Action::Finish { attempt, outcome: ended.clone() });
-            result = heart.in_time(finish).await.map(|_| ());
+            result = heart.in_time(finish).await.map(|acted| match acted {
+                Acted::Changed(run) => Some(run),
+                Acted::Already(_) => None,
+            });
         }
         match result {
-            Ok(()) => return Reported::Yes(ended),
+            Ok(run) => return Reported::Yes { outcome: ended, run },
             Err(LedgerError::Refused(refusal @ Refusal::Fenced { .. })) => {
                 return Reported::Fenced(refusal.to_string());
             }

@@ -99,6 +99,11 @@ impl Engine {
         self.manifest
     }
 
+    /// What stands between a batch and the next.
+    pub fn throttle(&self) -> Throttle {
+        self.throttle.clone()
+    }
+
     /// What passes an operator's choice of speed on, as long as the work goes on.
     pub fn tuner(&self) -> impl Fn(&Pulse) + use<> {
         let (throttle, manifest) = (self.throttle.clone(), self.manifest);

@@ -16,6 +16,8 @@ pub enum Subject {
     Remaining,
     /// What the container's memory did to the program.
     Memory,
+    /// A receiver of `notify`, by its place in the settings.
+    Notify(usize),
     /// What should be told to a backend and does not arrive.
     Telemetry,
 }

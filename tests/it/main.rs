@@ -16,6 +16,7 @@ mod logs;
 mod manifests;
 mod mongodb;
 mod native;
+mod notify;
 mod plugin;
 mod read_only;
 mod readme;

@@ -20,6 +20,7 @@ const CHANGING: &[(&[&str], &str, &str)] = &[
     (&["tune", NAME, "--pace", "50"], "setting the speed of a run is refused", "stopover tune`"),
     (&["quarantine", NAME, "--retry"], "a retry is refused", "stopover quarantine --retry`"),
     (&["init", "--environment", "staging"], "stamping the ledger is refused", "stopover init`"),
+    (&["notify", "--test"], "a message to people is refused", "stopover notify --test`"),
     (&["new", "first"], "writing a migration is refused", "in a checkout of the catalog"),
     (&["detach", RUN, "--attempt", "1"], "executing a run is refused", "stopover resume`"),
     (&["worker", RUN, "--attempt", "1"], "executing a run is refused", "stopover resume`"),
@@ -37,6 +38,7 @@ const LOOKING: &[(&[&str], i32)] = &[
     (&["doctor"], 0),
     (&["doctor", "--json"], 0),
     (&["lint"], 0),
+    (&["notify"], 0),
     (&["completions", "bash"], 0),
     // Without a terminal they say how to attach.
     (&["console"], 2),

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::ledger::{LedgerReader, Passport};
 use crate::logs::mirror::Mirror;
 use crate::logs::sanitise;
+use crate::notify::{Receivers, Unusable};
 use crate::secret::MASK;
 use crate::telemetry::{self, Probed, Settings};
 use crate::time::short_duration;
@@ -92,6 +93,24 @@ pub fn check_mirror(config: &Config) -> Check {
         Err(reason) => (Verdict::Warning, format!("{reason}; {missed}")),
     };
     Check { name: "mirror", verdict, text }
+}
+
+/// Whether those who are to be told what happens to runs can be; nothing where nobody is.
+pub fn check_notify(config: &Config) -> Option<Check> {
+    let check = |verdict, text| Some(Check { name: "notify", verdict, text });
+    let Receivers { ready, unusable } = Receivers::of_here(config);
+    if let Some(Unusable { name, reason }) = unusable.first() {
+        let others = match unusable.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more, see `stopover notify`)"),
+        };
+        return check(Verdict::Warning, format!("{name} is told nothing: {reason}{others}"));
+    }
+    if ready.is_empty() {
+        return None;
+    }
+    let told: Vec<_> = ready.iter().map(|receiver| format!("{} ({})", receiver.name, receiver.shown)).collect();
+    check(Verdict::Ok, format!("{}; `stopover notify --test` tries it", told.join(", ")))
 }
 
 /// Whether backends take what runs tell them. Nothing is asked where nothing is configured.

@@ -19,15 +19,15 @@ pub(super) fn without_events() -> Document {
     doc! { "events": 0 }
 }
 
-/// The expression, for an update, of `run` as it is stored, with `event` after the events that are there.
-pub(super) fn stored(run: &Run, event: &Event) -> Document {
+/// The expression, for an update, of `run` as it is stored, with `event`, if there is one, after the events that are there.
+pub(super) fn stored(run: &Run, event: Option<&Event>) -> Document {
     let mut record = document(run);
     record.insert("open", run.is_open());
     record.insert("reversed", run.id.reversed());
     if let Some(at) = run.succeeded_at() {
         record.insert("succeededAt", date(at));
     }
-    let events = doc! { "$concatArrays": [{ "$ifNull": ["$events", []] }, [{ "$literal": document(event) }]] };
+    let events = doc! { "$concatArrays": [{ "$ifNull": ["$events", []] }, event.map_or_else(Vec::new, |event| vec![doc! { "$literal": document(event) }])] };
     doc! { "$mergeObjects": [
         { "$literal": record },
         {

@@ -99,7 +99,7 @@ impl MongoWriter {
     }
 
     /// Writes `next` over `current` unless somebody else has changed it since it was read.
-    async fn replace(&self, current: &Run, mut next: Run, event: &Event) -> Result<Option<Run>, LedgerError> {
+    async fn replace(&self, current: &Run, mut next: Run, event: Option<&Event>) -> Result<Option<Run>, LedgerError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Updated {
@@ -167,7 +167,7 @@ impl LedgerWriter for MongoWriter {
             let previous = previous.filter(|run| run.id != new.id).map(|run| run.created_at);
             let (run, event) = Run::launched(new.clone(), previous, self.connection.now().await?);
             // A run that is recorded already, by a call whose answer was lost, stays as it is.
-            let record = stored(&run, &event);
+            let record = stored(&run, Some(&event));
             let is_new = doc! { "$eq": [{ "$type": "$migration" }, "missing"] };
             let insert = vec![doc! { "$replaceWith": { "$cond": [is_new, record, "$$ROOT"] } }];
             match self.connection.upsert(&self.connection.runs, &run.id.to_string(), insert).await {
@@ -189,12 +189,17 @@ impl LedgerWriter for MongoWriter {
             let (current, now) = self.run_and_now(id).await?;
             match current.apply(action.clone(), now)? {
                 Applied::Already(sentence) => return Ok(Acted::Already(sentence)),
+                Applied::Noted(next) => {
+                    if let Some(noted) = self.replace(&current, *next, None).await? {
+                        return Ok(Acted::Changed(Box::new(noted)));
+                    }
+                }
                 Applied::Changed(next, event) => {
                     // An open run is the latest: the index allows no other beside it.
                     if !current.is_open() {
                         self.refuse_superseded(&current).await?;
                     }
-                    if let Some(changed) = self.replace(&current, *next, &event).await? {
+                    if let Some(changed) = self.replace(&current, *next, Some(&event)).await? {
                         return Ok(Acted::Changed(Box::new(changed)));
                     }
                 }

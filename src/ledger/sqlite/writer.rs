@@ -103,6 +103,10 @@ impl LedgerWriter for SqliteWriter {
                 let resume = matches!(action, Action::Resume { .. });
                 match current.apply(action, now)? {
                     Applied::Already(sentence) => Ok(Acted::Already(sentence)),
+                    Applied::Noted(next) => {
+                        update(db, &next)?;
+                        Ok(Acted::Changed(next))
+                    }
                     Applied::Changed(next, event) => {
                         update(db, &next)?;
                         if resume {

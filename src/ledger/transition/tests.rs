@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::samples::{
     GRACE, acknowledge, actions, actor, at, claim, courses, decline, failure, finish, force, heartbeat, queued,
-    recover, resume, running, stop, tune, worker,
+    recover, resume, running, stop, tell_loss, tune, worker,
 };
 use crate::ledger::{Recovery, RecoveryOutcome};
 
@@ -361,6 +361,23 @@ fn may_follow(before: &RunState, after: &RunState) -> bool {
     )
 }
 
+#[test]
+fn a_loss_is_told_by_one_pod_unless_that_one_cannot() {
+    let tell = |pod: &str, is_delivered| tell_loss(1, pod, is_delivered);
+    let run = running(at(0));
+    assert!(run.already(tell("pod-a", false), at(1)).contains("it is not lost"));
+    let Ok(Applied::Noted(run)) = run.apply(tell("pod-a", false), at(31)) else { panic!("it is lost") };
+    assert!(run.already(tell("pod-b", false), at(32)).contains("another pod tells of its loss"));
+    // The pod that had taken it on may be dead.
+    let Ok(Applied::Noted(run)) = run.apply(tell("pod-b", false), at(31 + 120)) else { panic!("it is time") };
+    assert_eq!(run.loss.as_ref().unwrap().pod, "pod-b");
+    // Its worker has come back: it was told all the same.
+    let back = run.beat(1, heartbeat(1), at(152)).unwrap();
+    let Ok(Applied::Noted(told)) = back.apply(tell("pod-b", true), at(153)) else { panic!("it says so") };
+    assert!(told.already(tell("pod-c", false), at(999)).contains("its loss was told"));
+    assert!(told.already(tell_loss(2, "pod-c", false), at(999)).contains("there is a later one"));
+}
+
 proptest! {
     #[test]
     fn whatever_is_tried_a_run_only_goes_where_it_can(course in courses()) {
@@ -368,7 +385,18 @@ proptest! {
         let mut now = at(0);
         for (seconds, action) in course {
             now = now.plus(Duration::from_secs(seconds.unsigned_abs()));
-            let Ok(Applied::Changed(next, event)) = run.apply(action.clone(), now) else { continue };
+            let (next, event) = match run.apply(action.clone(), now) {
+                Ok(Applied::Changed(next, event)) => (next, event),
+                // Who tells of a loss changes nothing of the run.
+                Ok(Applied::Noted(next)) => {
+                    prop_assert!(next.updated_at > run.updated_at);
+                    let unchanged = Run { loss: run.loss.clone(), updated_at: run.updated_at, ..(*next).clone() };
+                    prop_assert_eq!(unchanged, run);
+                    run = *next;
+                    continue;
+                }
+                Ok(Applied::Already(_)) | Err(_) => continue,
+            };
 
             let tuned = matches!(action, Action::Tune { .. });
             // A speed changes nothing but itself, and neither does a pod's word that it leaves a run alone.
@@ -387,6 +415,7 @@ proptest! {
                 // Force is for what was asked to stop; anything else is an ordinary stop.
                 Action::Force { .. } => prop_assert!(run.wish().is_some() || next.wish().is_none()),
                 Action::Stop { .. } | Action::Resume { .. } | Action::Tune { .. } | Action::Decline { .. } => {}
+                Action::TellLoss { .. } => prop_assert!(false, "it is no part of the history"),
             }
             // A speed is kept until somebody sets another.
             prop_assert!(tuned || next.speed() == run.speed());

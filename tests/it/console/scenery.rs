@@ -72,6 +72,7 @@ pub fn config() -> Config {
         read_only: None,
         lease: stopover::lease::LeaseTerms::new(stopover::lease::LeaseSettings::default()).unwrap(),
         grace: Duration::from_secs(10),
+        notify: Arc::default(),
     }
 }
 
@@ -188,6 +189,7 @@ pub fn run(name: &str, digits: &str, operator: &str, started: Timestamp, state: 
         tuning: None,
         resumed: None,
         recoveries: Vec::new(),
+        loss: None,
         progress: Progress::default(),
         checkpoint: None,
         updated_at,

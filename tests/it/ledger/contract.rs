@@ -57,6 +57,7 @@ contract! {
     what_a_worker_has_heard_is_recorded_once
     what_a_pod_does_by_itself_is_recorded_with_the_run
     what_a_pod_leaves_alone_is_recorded_once
+    of_a_loss_one_pod_tells_until_it_is_told
     quarantined_documents_come_back_in_order_and_in_pages
     a_document_is_quarantined_once
 }
@@ -643,4 +644,30 @@ async fn what_a_pod_leaves_alone_is_recorded_once(home: Home) {
     hand.change(&run, decline("pod-c")).await;
     assert_eq!(hand.0.run(run.id).await.unwrap().value.unwrap().recoveries.len(), 2);
     assert_eq!(hand.change(&run, recovery("pod-d")).await.attempt, 2);
+}
+
+async fn of_a_loss_one_pod_tells_until_it_is_told(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch("a").await;
+    let tell = |attempt, pod: &str, is_delivered| Action::TellLoss { attempt, by: place(pod).into(), is_delivered };
+    let run = hand.claim(&run, BRIEF).await;
+    eventually_async("it is lost", Duration::from_secs(30), async || {
+        let seen = hand.0.run(run.id).await.unwrap();
+        (seen.value.unwrap().standing(seen.now) == Standing::Lost).then_some(())
+    })
+    .await;
+    let taken = hand.change(&run, tell(1, "pod-a", false)).await;
+    assert_eq!(taken.loss.as_ref().map(|notice| (&*notice.pod, notice.delivered)), Some(("pod-a", false)));
+    assert!(hand.already(&run, tell(1, "pod-b", false)).await.contains("another pod tells of its loss"));
+    // Its next container may at once.
+    hand.change(&run, tell(1, "pod-a", false)).await;
+    assert!(hand.change(&run, tell(1, "pod-a", true)).await.loss.unwrap().delivered);
+    for pod in ["pod-a", "pod-b"] {
+        assert!(hand.already(&run, tell(1, pod, false)).await.contains("its loss was told"));
+    }
+    assert_eq!(hand.0.events(run.id).await.unwrap().len(), 2, "it is no part of the history");
+    assert!(hand.0.run(run.id).await.unwrap().value.unwrap().updated_at > run.updated_at);
+    let resumed = hand.change(&run, Action::resume(actor("ben"), LEASE)).await;
+    assert!(hand.already(&resumed, tell(1, "pod-b", true)).await.contains("there is a later one"));
+    assert!(hand.already(&resumed, tell(2, "pod-b", false)).await.contains("it is not lost"));
 }

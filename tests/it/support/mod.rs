@@ -12,6 +12,7 @@ pub mod replica_set;
 pub mod scene;
 pub mod server;
 pub mod steady;
+pub mod webhook;
 
 use std::time::{Duration, Instant};
 

@@ -176,6 +176,7 @@ impl Ledger {
                 assert_eq!(event.kind == EventKind::TakenOver, request == Request::Resume && run.ended_at().is_none());
                 (self.reduce(&next), Answer::Fine(None))
             }
+            Ok(Applied::Noted(next)) => (self.reduce(&next), Answer::Fine(None)),
             Ok(Applied::Already(_)) => (server, Answer::Fine(None)),
             Err(refusal) => (server, refused(&refusal)),
         }

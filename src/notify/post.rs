@@ -1,0 +1,183 @@
+//! One try to deliver a message.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Error, Timeout};
+
+use crate::config::variable;
+use crate::place::VERSION;
+use crate::time::short_duration;
+
+use super::receivers::Ready;
+
+/// Of an answer, only its head counts, and no more of it than this is read.
+const LARGEST_HEAD: usize = 16 * 1024;
+/// The longest that a receiver may ask to be left alone.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+
+/// The way to one receiver.
+pub struct Post {
+    ready: Ready,
+    /// One for each set of authorities that are trusted.
+    agents: Vec<Agent>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// In words, without any secret.
+    pub reason: String,
+    /// Whether the same may be tried again.
+    pub again: Again,
+}
+
+/// See [`Trouble::again`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It would be refused again.
+    Never,
+    /// After a while.
+    Soon,
+    /// Not before this has passed.
+    After(Duration),
+}
+
+impl Post {
+    /// Nothing is sent yet.
+    #[must_use]
+    pub fn new(ready: Ready) -> Self {
+        // The company's authority beside the public ones, for a pod talks to both.
+        let own = variable("SSL_CERT_FILE").and_then(|file| std::fs::read(file).ok()).map(|pem| {
+            let certificates = parse_pem(&pem).filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            });
+            RootCerts::Specific(Arc::new(certificates.collect()))
+        });
+        let agents = own.into_iter().chain([RootCerts::WebPki]).map(|roots| {
+            Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .max_response_header_size(LARGEST_HEAD)
+                // Messages are rare: a connection that is kept would be dead when it is needed.
+                .max_idle_connections(0)
+                .user_agent(format!("stopover/{VERSION}"))
+                .tls_config(TlsConfig::builder().root_certs(roots).build())
+                .build()
+                .new_agent()
+        });
+        Self { agents: agents.collect(), ready }
+    }
+
+    /// Delivers `body`, whose `id` is the same whenever it is tried, within a time; says with which status it was taken.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub fn send(&self, id: &str, body: &[u8], within: Duration) -> Result<u16, Trouble> {
+        let within = within.min(self.ready.timeout);
+        let mut result = Err(Error::ConnectionFailed);
+        for agent in &self.agents {
+            let mut request = agent
+                .post(self.ready.url.expose())
+                .header("Content-Type", "application/json")
+                .header("Idempotency-Key", id);
+            for (name, value) in &self.ready.headers {
+                request = request.header(name.as_str(), value.expose());
+            }
+            result = request.config().timeout_global(Some(within)).build().send(body);
+            if !result.as_ref().is_err_and(is_about_a_certificate) {
+                break;
+            }
+        }
+        // The body of the answer is nobody's concern, and is not read.
+        let response = result.map_err(|error| trouble(&error, within))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(status.as_u16());
+        }
+        let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Err(refused(status.as_u16(), after.map(Duration::from_secs)))
+    }
+}
+
+fn refused(status: u16, after: Option<Duration>) -> Trouble {
+    let again = match (status, after) {
+        (408 | 425 | 429 | 500..=599, Some(after)) => Again::After(after.min(LONGEST_RETRY_AFTER)),
+        (408 | 425 | 429 | 500..=599, None) => Again::Soon,
+        _ => Again::Never,
+    };
+    let hint = match status {
+        300..=399 => ", a redirect, which is not followed; write the address that it leads to",
+        401 | 403 => "; check its address, and the secrets that are sent",
+        404 | 410 => "; check its address",
+        _ => "",
+    };
+    Trouble { reason: format!("it answered {status}{hint}"), again }
+}
+
+/// In our own words where a library's could repeat the address.
+fn trouble(error: &Error, within: Duration) -> Trouble {
+    let soon = |reason: String| Trouble { reason, again: Again::Soon };
+    let never = |reason: String| Trouble { reason, again: Again::Never };
+    if is_about_a_certificate(error) {
+        let remedy = "let SSL_CERT_FILE name the authorities that it is signed by";
+        return never(format!("its certificate is not trusted ({}); {remedy}", words(error)));
+    }
+    match error {
+        Error::Timeout(Timeout::Resolve) => soon("its name could not be resolved in time".to_owned()),
+        Error::Timeout(_) => soon(format!("it did not answer within {}", short_duration(within))),
+        Error::HostNotFound => soon("its host is not known; check the address, and the pod's DNS".to_owned()),
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            soon("nobody listens at its address".to_owned())
+        }
+        Error::Io(_) | Error::Tls(_) | Error::Rustls(_) => soon(words(error)),
+        Error::Protocol(_) => soon("its answer is not HTTP".to_owned()),
+        Error::ConnectionFailed => soon("it cannot be connected to".to_owned()),
+        Error::InvalidProxyUrl => never("the proxy of this environment has no valid address".to_owned()),
+        Error::LargeResponseHeader(..) => never("the head of its answer is too large".to_owned()),
+        _ => soon("the message cannot be sent; check its address, and the proxy of this environment".to_owned()),
+    }
+}
+
+/// What the system or TLS says; neither knows of addresses.
+fn words(error: &Error) -> String {
+    match error {
+        Error::Io(error) => error.to_string(),
+        Error::Rustls(error) => error.to_string(),
+        Error::Tls(text) => (*text).to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn is_about_a_certificate(error: &Error) -> bool {
+    words(error).contains("invalid peer certificate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_nothing_else() {
+        for status in [408, 425, 429, 500, 503] {
+            assert_eq!(refused(status, None).again, Again::Soon);
+        }
+        for status in [301, 308, 400, 401, 404, 410] {
+            assert_eq!(refused(status, None).again, Again::Never, "{status}");
+        }
+        let after = |seconds| refused(429, Some(Duration::from_secs(seconds))).again;
+        assert_eq!(after(7), Again::After(Duration::from_secs(7)));
+        assert_eq!(after(86_400), Again::After(LONGEST_RETRY_AFTER));
+    }
+
+    #[test]
+    fn no_words_of_an_error_repeat_an_address() {
+        let secret = "https://hooks.example.com/T0/B0/s3cr3t";
+        let reason = trouble(&Error::BadUri(secret.to_owned()), Duration::from_secs(5)).reason;
+        assert!(!reason.contains("s3cr3t"), "{reason}");
+    }
+}

@@ -1,0 +1,174 @@
+//! The receivers of here: settings of `stopover.yaml` with the secrets of this environment filled in.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+
+use crate::catalog::notify::{Occasion, Receiver, Target, Template};
+use crate::config::{Config, variable};
+use crate::secret::{MASK, Secret};
+
+/// A secret that is longer is none: what is named is another file.
+const LONGEST_SECRET: u64 = 64 * 1024;
+/// A part of an address that is shorter is no password.
+const SHORTEST_PATH: usize = 8;
+
+/// Where messages can go.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// How it is called.
+    pub name: String,
+    /// Whether it is told in Slack's shape.
+    pub is_slack: bool,
+    /// Its address.
+    pub url: Secret,
+    /// What may be shown of that.
+    pub shown: String,
+    /// Headers beyond the usual.
+    pub headers: Vec<(String, Secret)>,
+    /// What it is told.
+    pub on: BTreeSet<Occasion>,
+    /// How long a hold lasts before it is told.
+    pub held_after: Duration,
+    /// How long one try may take.
+    pub timeout: Duration,
+}
+
+/// A receiver that cannot be told anything here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// How it is called.
+    pub name: String,
+    /// Why not, and what to do; without any secret.
+    pub reason: String,
+}
+
+/// What of the settings counts here.
+#[derive(Clone, Debug, Default)]
+pub struct Receivers {
+    /// Those that can be told.
+    pub ready: Vec<Ready>,
+    /// Those that should be, and cannot.
+    pub unusable: Vec<Unusable>,
+}
+
+impl Receivers {
+    /// Those that are told of this environment.
+    #[must_use]
+    pub fn of_here(config: &Config) -> Self {
+        let mut receivers = Self::default();
+        for target in config.notify.iter().filter(|target| is_of_here(target, config)) {
+            match Ready::resolve(target) {
+                Ok(ready) => receivers.ready.push(ready),
+                Err(unusable) => receivers.unusable.push(unusable),
+            }
+        }
+        receivers
+    }
+}
+
+/// Whether a receiver is told what happens in this environment.
+#[must_use]
+pub fn is_of_here(target: &Target, config: &Config) -> bool {
+    let here = config.environment.as_ref().map(crate::ledger::EnvironmentName::as_str);
+    target.environments.is_empty() || here.is_some_and(|here| target.environments.iter().any(|name| name == here))
+}
+
+/// Everything secret that this environment holds for receivers, those of other environments among them.
+#[must_use]
+pub fn secrets(config: &Config) -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    for name in config.notify.iter().flat_map(Target::variables) {
+        let Ok(value) = value(name) else { continue };
+        // An error of a receiver's side may quote an address without its host.
+        let path = value.parse::<Uri>().ok().and_then(|uri| Some(uri.path_and_query()?.as_str().to_owned()));
+        let path = path.map(|path| path.trim_matches('/').to_owned()).filter(|path| path.len() >= SHORTEST_PATH);
+        secrets.extend([Some(value), path].into_iter().flatten().map(Secret::new));
+    }
+    secrets
+}
+
+impl Ready {
+    /// Fills in what the environment has.
+    ///
+    /// # Errors
+    /// When something is missing, or cannot be used.
+    pub fn resolve(target: &Target) -> Result<Self, Unusable> {
+        let unusable = |reason| Unusable { name: target.name.clone(), reason };
+        let fill = |template: &Template| template.fill(value).map_err(unusable);
+        let (url, is_slack, headers) = match &target.receiver {
+            Receiver::Slack { url } => (url, true, &[][..]),
+            Receiver::Webhook { url, headers } => (url, false, &headers[..]),
+        };
+        let of = url.variables().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+        let from = if of.is_empty() { "its address".to_owned() } else { format!("its address, from {of},") };
+        let url = fill(url)?;
+        let shown = shown(&url).map_err(|wrong| unusable(format!("{from} {wrong}")))?;
+        let headers = headers.iter().map(|(name, value)| {
+            let value = fill(value)?;
+            if HeaderValue::from_str(&value).is_err() {
+                let reason = format!("the value of its header `{name}` has characters that no header can hold");
+                return Err(unusable(reason));
+            }
+            Ok((name.clone(), Secret::new(value)))
+        });
+        Ok(Self {
+            name: target.name.clone(),
+            is_slack,
+            headers: headers.collect::<Result<_, _>>()?,
+            url: Secret::new(url),
+            shown,
+            on: target.on.clone(),
+            held_after: target.held_after,
+            timeout: target.timeout,
+        })
+    }
+}
+
+/// What may be shown of an address: who is asked, and not for what.
+fn shown(url: &str) -> Result<String, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "is no address; write it like `https://hooks.example.com/stopover`")?;
+    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err("is no address of a web server; it begins with `https://` or `http://`");
+    };
+    if authority.as_str().contains('@') {
+        return Err("holds a user or password; send a header instead, e.g. `Authorization`");
+    }
+    Ok(format!("{scheme}://{authority}/{MASK}"))
+}
+
+/// The value of a variable, or of the file that the variable with `_FILE` names.
+fn value(name: &str) -> Result<String, String> {
+    if let Some(value) = variable(name) {
+        return Ok(value.trim().to_owned());
+    }
+    let file = format!("{name}_FILE");
+    let Some(path) = variable(&file).map(PathBuf::from) else {
+        return Err(format!("`{name}` is not set here, nor is `{file}`; set one of them in the pod's manifest"));
+    };
+    let unreadable =
+        |why: &dyn std::fmt::Display| format!("{file} names {}, which cannot be read: {why}", path.display());
+    let metadata = fs::metadata(&path).map_err(|error| unreadable(&error))?;
+    if !metadata.is_file() || metadata.len() > LONGEST_SECRET {
+        return Err(unreadable(&"it is no small file"));
+    }
+    let text = fs::read_to_string(&path).map_err(|error| unreadable(&error))?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_only_the_server_is_shown() {
+        assert_eq!(shown("https://hooks.slack.com/services/T0/B0/xyz").unwrap(), "https://hooks.slack.com/***");
+        assert_eq!(shown("http://127.0.0.1:8080/a?b=c").unwrap(), "http://127.0.0.1:8080/***");
+        for wrong in ["", "hooks.slack.com/x", "ftp://a/b", "/services", "https://ana:pw@host/", "https://a b/"] {
+            assert!(shown(wrong).is_err(), "{wrong}");
+        }
+    }
+}

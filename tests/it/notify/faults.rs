@@ -1,0 +1,138 @@
+//! Whatever a receiver does, runs go on and end.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use super::{telling, until_all_ended};
+use crate::support::scene::Scene;
+use crate::support::webhook::{Answer, Webhook};
+
+const NAME: &str = "01_work";
+
+fn scene(url: &str) -> Scene {
+    telling(&format!("  - {{ name: ops, webhook: \"{url}\", timeout: 300ms }}\n")).script(NAME, "echo done")
+}
+
+/// Runs to its end, which must be a success; gives back the lines of its log that are about a receiver, once its worker has ended.
+#[track_caller]
+fn complaints(scene: &Scene) -> Vec<String> {
+    scene.launch(&[NAME, "--wait"]);
+    until_all_ended(scene);
+    assert_eq!(scene.run(NAME)["state"], "succeeded");
+    let log = scene.must(&["logs", NAME]);
+    log.lines().filter(|line| line.contains("could not be told")).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn complains_once_of(scene: &Scene, reason: &str) {
+    let lines = complaints(scene);
+    assert!(lines.len() == 1 && lines[0].contains(reason), "{lines:?}");
+    assert!(lines[0].contains("ops (http") && lines[0].contains("`stopover notify --test` tries it"), "{lines:?}");
+}
+
+#[test]
+fn nobody_is_there() {
+    // Bound and not listening: nobody else can take the port meanwhile.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    complains_once_of(&scene(&format!("http://127.0.0.1:{port}/hook")), "nobody listens");
+}
+
+#[test]
+fn a_receiver_that_hangs_is_given_up() {
+    let webhook = Webhook::answering(&[Answer::Hang]);
+    complains_once_of(&scene(&webhook.url("/")), "did not answer within");
+}
+
+#[test]
+fn an_answer_that_is_no_http_is_given_up() {
+    let webhook = Webhook::answering(&[Answer::Garbage]);
+    complains_once_of(&scene(&webhook.url("/")), "could not be told");
+}
+
+#[test]
+fn a_connection_that_is_closed_is_given_up() {
+    let webhook = Webhook::answering(&[Answer::Close]);
+    complains_once_of(&scene(&webhook.url("/")), "could not be told");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let other = Webhook::new();
+    let to: &'static str = other.url("/stolen").leak();
+    let webhook = Webhook::answering(&[Answer::With(307, "location", to)]);
+    complains_once_of(&scene(&webhook.url("/")), "a redirect, which is not followed");
+    assert_eq!(other.connections(), 0);
+    assert_eq!(webhook.connections(), 2, "the start and the end, each tried once");
+}
+
+#[test]
+fn a_refusal_is_not_tried_again() {
+    let webhook = Webhook::answering(&[Answer::Status(403)]);
+    complains_once_of(&scene(&webhook.url("/")), "it answered 403");
+    assert_eq!(webhook.connections(), 2);
+}
+
+#[test]
+fn an_answer_without_end_is_not_read() {
+    let webhook = Webhook::answering(&[Answer::Flood]);
+    assert_eq!(complaints(&scene(&webhook.url("/"))), [""; 0]);
+}
+
+#[test]
+fn an_error_that_passes_is_tried_again_under_the_same_id() {
+    let webhook = Webhook::answering(&[Answer::Status(500), Answer::Hang, Answer::Status(200)]);
+    assert_eq!(complaints(&scene(&webhook.url("/"))), [""; 0]);
+    assert_eq!(webhook.events(), ["started", "started", "started", "finished"]);
+    let received = webhook.received();
+    assert_eq!(received[0].body["id"], received[2].body["id"]);
+}
+
+#[test]
+fn a_receiver_says_when_it_may_be_asked_again() {
+    let webhook = Webhook::answering(&[Answer::With(429, "retry-after", "1"), Answer::Status(200)]);
+    assert_eq!(complaints(&scene(&webhook.url("/"))), [""; 0]);
+    assert_eq!(webhook.events(), ["started", "started", "finished"]);
+}
+
+#[test]
+fn a_slow_receiver_holds_up_neither_the_run_nor_another_receiver() {
+    let (slow, quick) = (Webhook::answering(&[Answer::After(Duration::from_secs(4))]), Webhook::new());
+    let notify = format!(
+        "  - {{ name: slow, webhook: \"{}\", timeout: 20s }}\n  - {{ name: quick, webhook: \"{}\" }}\n",
+        slow.url("/"),
+        quick.url("/")
+    );
+    let scene = telling(&notify).script(NAME, "echo done");
+    scene.launch(&[NAME, "--wait"]);
+    quick.until("finished");
+    assert!(slow.events().len() <= 1, "it has not answered the first yet: {:?}", slow.events());
+    slow.until("finished");
+}
+
+#[test]
+fn many_receivers_that_hang_are_given_up_together() {
+    let webhook = Webhook::answering(&[Answer::Hang]);
+    let receiver = |index| format!("  - {{ name: r{index}, webhook: \"{}\" }}\n", webhook.url("/"));
+    let notify = (0..8).map(receiver).collect::<Vec<_>>().concat();
+    let scene = telling(&notify).script(NAME, "echo done");
+    let lines = complaints(&scene);
+    assert_eq!(lines.len(), 8, "{lines:?}");
+}
+
+#[test]
+fn a_certificate_of_the_company_is_trusted_where_ssl_cert_file_names_its_authority() {
+    let scene = Scene::new();
+    let authority = scene.path().join("authority.pem");
+    let webhook = Webhook::with_tls(&authority);
+    super::tell(&scene, &format!("  - {{ name: ops, webhook: \"{}\" }}\n", webhook.url("/")));
+    let scene = scene.script(NAME, "echo done");
+    complains_once_of(&scene, "its certificate is not trusted");
+    assert_eq!(webhook.received().len(), 0);
+    let scene = scene.variable("SSL_CERT_FILE", authority.display().to_string());
+    let ended = scene.stopover(&["notify", "--test"]);
+    assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    scene.launch(&[NAME, "--rerun", "--wait"]);
+    webhook.until("finished");
+}
