@@ -9,6 +9,8 @@
 //!       |       |
 //!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
+//!       telemetry              figures about runs, for those who collect such
+//!          |
 //!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |
 //!     trace_context          which trace a run is
@@ -38,6 +40,7 @@ mod private;
 pub mod process;
 pub mod recovery;
 pub mod secret;
+pub mod telemetry;
 pub mod time;
 pub mod trace_context;
 pub mod voice;

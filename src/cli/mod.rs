@@ -16,6 +16,7 @@ mod keep;
 mod lint;
 mod list;
 mod logs;
+mod metrics;
 mod new;
 mod onlooker;
 mod paint;
@@ -117,6 +118,9 @@ enum Verb {
     /// Be the PID 1 of a pod: reap orphans, and stop every run when it ends
     #[command(name = keeper::VERB)]
     Keep(keep::Args),
+    /// Print figures about runs as Prometheus reads them; what the keeper answers at /metrics
+    #[command(name = keeper::METRICS_VERB)]
+    Metrics,
     /// Check every file of the catalog; fails if there is a problem
     Lint(lint::Args),
     /// Begin a migration: write a script or manifest that runs at once
@@ -159,6 +163,7 @@ impl Verb {
             | Self::Quarantine(_)
             | Self::Doctor(_)
             | Self::Keep(_)
+            | Self::Metrics
             | Self::Lint(_)
             | Self::Completions(_)
             | Self::Guard
@@ -228,6 +233,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
             Verb::Interrupted(args) => interrupted::run(&context, args).await,
+            Verb::Metrics => metrics::run(&context).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, &args),
             Verb::Recover => recover::run(&context).await,

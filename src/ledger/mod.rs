@@ -17,7 +17,7 @@ mod recovery;
 mod run;
 mod run_id;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod sqlite;
 mod standing;
 mod transition;

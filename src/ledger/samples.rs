@@ -14,29 +14,29 @@ use super::{
     RunId, SpeedChange, WishKind, Worker,
 };
 
-pub(super) const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_764_000_000_000 + seconds * 1_000)
 }
 
-pub(super) fn place(pod: &str) -> Place {
+pub(crate) fn place(pod: &str) -> Place {
     Place { pod: pod.to_owned(), namespace: None, node: None, image: None, version: "0.1.0".to_owned(), revision: None }
 }
 
-pub(super) fn actor(operator: &str) -> Actor {
+pub(crate) fn actor(operator: &str) -> Actor {
     Actor { operator: operator.to_owned(), place: place("console-1").into() }
 }
 
-pub(super) fn worker(pid: i32) -> Worker {
+pub(crate) fn worker(pid: i32) -> Worker {
     Worker { place: place("worker-1").into(), process: ProcessIdentity { pid, start_ticks: 1 } }
 }
 
-pub(super) fn checksum(digit: char) -> Checksum {
+pub(crate) fn checksum(digit: char) -> Checksum {
     serde_json::from_value(digit.to_string().repeat(64).into()).unwrap()
 }
 
-pub(super) fn queued(now: Timestamp) -> Run {
+pub(crate) fn queued(now: Timestamp) -> Run {
     let launch = Launch {
         by: actor("ana"),
         rerun: false,
@@ -51,60 +51,60 @@ pub(super) fn queued(now: Timestamp) -> Run {
     Run::launched(NewRun { id: RunId::generate(), migration, launch, lease: LEASE }, None, now).0
 }
 
-pub(super) fn running(now: Timestamp) -> Run {
+pub(crate) fn running(now: Timestamp) -> Run {
     queued(now).after(claim(1), now)
 }
 
-pub(super) fn claim(attempt: u32) -> Action {
+pub(crate) fn claim(attempt: u32) -> Action {
     Action::Claim { attempt, worker: worker(7), lease: LEASE }
 }
 
-pub(super) fn finish(attempt: u32, outcome: Outcome) -> Action {
+pub(crate) fn finish(attempt: u32, outcome: Outcome) -> Action {
     Action::Finish { attempt, outcome }
 }
 
-pub(super) fn stop(kind: WishKind, who: &str) -> Action {
+pub(crate) fn stop(kind: WishKind, who: &str) -> Action {
     Action::Stop { kind, by: actor(who) }
 }
 
-pub(super) fn resume(who: &str) -> Action {
+pub(crate) fn resume(who: &str) -> Action {
     Action::resume(actor(who), LEASE)
 }
 
-pub(super) const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-pub(super) fn force(kind: WishKind, who: &str) -> Action {
+pub(crate) fn force(kind: WishKind, who: &str) -> Action {
     Action::Force { kind, by: actor(who), grace: GRACE }
 }
 
-pub(super) fn acknowledge(attempt: u32, heard: Heard) -> Action {
+pub(crate) fn acknowledge(attempt: u32, heard: Heard) -> Action {
     Action::Acknowledge { attempt, heard }
 }
 
-pub(super) fn recover(pod: &str) -> Action {
+pub(crate) fn recover(pod: &str) -> Action {
     Action::Resume { by: Resumer::Recovery(place(pod).into()), lease: LEASE, content: None, leftover: None }
 }
 
-pub(super) fn decline(pod: &str) -> Action {
+pub(crate) fn decline(pod: &str) -> Action {
     Action::Decline { by: place(pod).into(), reason: "its image does not have it".to_owned() }
 }
 
-pub(super) fn tune(workers: Option<u8>, pace: Option<u8>, who: &str) -> Action {
+pub(crate) fn tune(workers: Option<u8>, pace: Option<u8>, who: &str) -> Action {
     Action::Tune { by: actor(who), speed: SpeedChange::new(workers, pace).unwrap() }
 }
 
-pub(super) fn failure(status: i32) -> Outcome {
+pub(crate) fn failure(status: i32) -> Outcome {
     Outcome::Failed(Failure { cause: FailureCause::Exit { status }, last_lines: vec![] })
 }
 
-pub(super) fn heartbeat(done: i64) -> Beat {
+pub(crate) fn heartbeat(done: i64) -> Beat {
     Beat { progress: Progress { done: Some(done), ..Progress::default() }, checkpoint: None, lease: LEASE }
 }
 
 impl Run {
     /// The run after an action that must change it.
     #[track_caller]
-    pub(super) fn after(&self, action: Action, now: Timestamp) -> Self {
+    pub(crate) fn after(&self, action: Action, now: Timestamp) -> Self {
         let asked = format!("{action:?}");
         match self.apply(action, now) {
             Ok(Applied::Changed(run, _)) => *run,
@@ -114,7 +114,7 @@ impl Run {
 
     /// The sentence of an action that must find itself done already.
     #[track_caller]
-    pub(super) fn already(&self, action: Action, now: Timestamp) -> String {
+    pub(crate) fn already(&self, action: Action, now: Timestamp) -> String {
         let asked = format!("{action:?}");
         match self.apply(action, now) {
             Ok(Applied::Already(sentence)) => sentence,
@@ -148,7 +148,7 @@ fn heard() -> impl Strategy<Value = Heard> {
 }
 
 /// Any action that anybody could try: also of attempts that are over or have not begun.
-pub(super) fn actions() -> impl Strategy<Value = Action> {
+pub(crate) fn actions() -> impl Strategy<Value = Action> {
     let attempts = 1..4_u32;
     prop_oneof![
         4 => attempts.clone().prop_map(claim),
@@ -164,6 +164,6 @@ pub(super) fn actions() -> impl Strategy<Value = Action> {
 }
 
 /// Actions with the seconds that pass before each: often few, sometimes more than a lease.
-pub(super) fn courses() -> impl Strategy<Value = Vec<(i64, Action)>> {
+pub(crate) fn courses() -> impl Strategy<Value = Vec<(i64, Action)>> {
     prop::collection::vec((prop_oneof![4 => 0..5_i64, 1 => 31..60_i64], actions()), 0..24)
 }

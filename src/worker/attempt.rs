@@ -20,6 +20,8 @@ use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::Mirror;
 use crate::process::ProcessIdentity;
+use crate::telemetry::figures::Figures;
+use crate::telemetry::keeping::Keeping;
 use crate::time::short_duration;
 
 use super::answering::Manners;
@@ -66,7 +68,11 @@ pub async fn execute(
     let claimed = Instant::now();
     let run = claim(&*ledger, config, id, attempt).await?;
     guard.renew(claimed, config.lease);
-    Attempt::prepare(config, ledger, run, claimed)?.execute(signals, guard).await
+    let attempt = Attempt::prepare(config, ledger, run, claimed)?;
+    let keeping = Keeping::start(&config.state_dir, attempt.figures.clone());
+    let result = attempt.execute(signals, guard).await;
+    keeping.close();
+    result
 }
 
 /// The launch gave this worker a time to claim its run; until then a ledger that is away is waited for.
@@ -105,6 +111,7 @@ struct Attempt<'a> {
     /// The program's environment.
     variables: BTreeMap<OsString, OsString>,
     warnings: Warnings,
+    figures: Arc<Figures>,
     pump: Pump,
     company: Company,
     counts: watch::Sender<Option<RemainingCount>>,
@@ -178,11 +185,12 @@ impl<'a> Attempt<'a> {
             warnings.set(Subject::Mirror, Some(reason));
             Mirror::off()
         });
+        let figures = Arc::new(Figures::new(&run, mirror.left_out()));
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone() })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
-        let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, claimed);
+        let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, figures.clone(), claimed);
         let variables = environment::of_program(config, &run, &secrets);
         let company = Company {
             heart,
@@ -193,7 +201,7 @@ impl<'a> Attempt<'a> {
             lease: config.lease,
             pulse,
         };
-        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, counts })
+        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, figures, pump, company, counts })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -232,8 +240,8 @@ impl<'a> Attempt<'a> {
                 Started::Program(program, output)
             }
             Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
-                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings };
+                let Self { config, ledger, run, variables, masks, pump, warnings, figures, .. } = self;
+                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings, figures };
                 Started::Steps(Engine::start(&surroundings, steps, variables.clone()).map_err(not_started)?)
             }
         };

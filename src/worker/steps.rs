@@ -14,6 +14,7 @@ use crate::engine::throttle::Throttle;
 use crate::engine::{self, End, Job};
 use crate::ledger::{Checkpoint, LedgerWriter, Progress, Run, WishKind};
 use crate::logs::sanitise;
+use crate::telemetry::figures::Figures;
 
 use super::heart::Pulse;
 use super::mask::Masks;
@@ -36,6 +37,8 @@ pub struct Surroundings<'a> {
     pub pump: &'a Pump,
     /// What the operator should know.
     pub warnings: &'a Warnings,
+    /// What is counted.
+    pub figures: &'a Arc<Figures>,
 }
 
 /// Steps under way.
@@ -58,7 +61,7 @@ impl Engine {
         steps: &Arc<Steps>,
         environment: BTreeMap<OsString, OsString>,
     ) -> Result<Self, String> {
-        let Surroundings { config, ledger, run, masks, pump, warnings } = *surroundings;
+        let Surroundings { config, ledger, run, masks, pump, warnings, figures } = *surroundings;
         let database = config.database.clone().ok_or("its steps need MongoDB, and MONGODB_URI is not set")?;
         let (stop, for_good) = (CancellationToken::new(), CancellationToken::new());
         let throttle = Throttle::new(run.speed().map_or(steps.speed, |change| change.over(steps.speed)));
@@ -84,7 +87,7 @@ impl Engine {
             publish: Arc::new(move |report| {
                 speaker.send_replace(said(report, &of_reports));
             }),
-            observer: Arc::new(Vec::new()),
+            observer: figures.clone(),
             environment,
             stderr: Arc::new(move |stderr| listener.overhear(stderr)),
         };
