@@ -118,7 +118,7 @@ enum Verb {
     /// Be the PID 1 of a pod: reap orphans, and stop every run when it ends
     #[command(name = keeper::VERB)]
     Keep(keep::Args),
-    /// Print figures about runs as Prometheus reads them; what the keeper answers at /metrics
+    /// Print figures about runs, as Prometheus reads them
     #[command(name = keeper::METRICS_VERB)]
     Metrics,
     /// Check every file of the catalog; fails if there is a problem

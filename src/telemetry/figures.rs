@@ -22,7 +22,7 @@ use super::meters::Durations;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Totals {
-    /// Documents that committed batches selected; of a program, by how much its own count rose.
+    /// Documents that committed batches selected, once more in a pass that proves that nothing is left; of a program, by how much its own count rose.
     pub processed: u64,
     /// Batches that were tried.
     pub batches: ByOutcome,

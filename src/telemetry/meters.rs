@@ -62,9 +62,7 @@ pub fn observe(meter: &Meter, figures: &Arc<Figures>) {
     for (name, unit, description, value) in gauges {
         let (figures, attributes) = (figures.clone(), [migration.clone()]);
         let builder = meter.i64_observable_gauge(name).with_unit(unit).with_description(description);
-        let _ = builder
-            .with_callback(move |told| tell(told, value(&figures.course()), &attributes))
-            .build();
+        let _ = builder.with_callback(move |told| tell(told, value(&figures.course()), &attributes)).build();
     }
     let (rated, attributes) = (figures.clone(), [migration.clone()]);
     let _ = meter

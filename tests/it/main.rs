@@ -13,6 +13,7 @@ mod keeper;
 mod ledger;
 mod logs;
 mod manifests;
+mod metrics;
 mod mongodb;
 mod native;
 mod plugin;

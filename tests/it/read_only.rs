@@ -36,6 +36,7 @@ const LOOKING: &[(&[&str], i32)] = &[
     (&["quarantine", NAME], 7),
     (&["doctor"], 0),
     (&["doctor", "--json"], 0),
+    (&["metrics"], 0),
     (&["lint"], 0),
     (&["completions", "bash"], 0),
     // Without a terminal they say how to attach.

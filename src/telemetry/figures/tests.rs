@@ -2,8 +2,8 @@ use crate::catalog::Speed;
 use crate::engine::apply::Counts;
 use crate::engine::checkpoint::Totals as StepTotals;
 use crate::engine::observer::How;
-use crate::ledger::{EngineProgress, Rate, RemainingCount};
 use crate::ledger::samples::{at, queued};
+use crate::ledger::{EngineProgress, Rate, RemainingCount};
 use crate::time::Timestamp;
 
 use super::*;
@@ -97,23 +97,15 @@ fn what_a_program_says_it_has_done_counts_from_what_the_run_had_come_to() {
         say(done);
     }
     assert_eq!(figures.totals().processed, 35, "one that counts from nothing again has undone nothing");
-    let engine = Some(Box::new(EngineProgress { quarantined: 3, speed: Speed::default(), ..EngineProgress::default() }));
-    let remaining = Some(RemainingCount {
-        count: 7,
-        at: Timestamp::from_millis(0),
-        history: vec![7],
-        stalled_since: None,
-    });
+    let engine =
+        Some(Box::new(EngineProgress { quarantined: 3, speed: Speed::default(), ..EngineProgress::default() }));
+    let remaining =
+        Some(RemainingCount { count: 7, at: Timestamp::from_millis(0), history: vec![7], stalled_since: None });
     let rate = Some(Rate { recent: 2.5, overall: 1.0 });
     figures.progress(&Progress { done: Some(900), total: Some(1_000), rate, remaining, engine, ..Progress::default() });
     assert_eq!(figures.totals().processed, 35, "the engine tells of its batches itself");
-    let course = Course {
-        done: Some(900),
-        total: Some(1_000),
-        rate: Some(2.5),
-        remaining: Some(7),
-        quarantined: Some(3),
-    };
+    let course =
+        Course { done: Some(900), total: Some(1_000), rate: Some(2.5), remaining: Some(7), quarantined: Some(3) };
     assert_eq!(figures.course(), course);
 }
 

@@ -4,6 +4,7 @@ pub mod documents;
 pub mod link;
 pub mod mongo;
 pub mod pod;
+pub mod promtool;
 pub mod proxy;
 pub mod pty;
 pub mod replica_set;
