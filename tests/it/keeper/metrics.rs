@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
@@ -25,15 +24,24 @@ const LISTEN: &[&str] = &["--listen", "127.0.0.1:0"];
 /// A program that says how far it is, and goes on until the file `go` is there.
 const COUNTS: &str = "echo '::stopover {\"done\":1200,\"total\":50000}'; while [ ! -e go ]; do sleep 0.05; done";
 
-/// Head and body of an answer to `GET /metrics`.
-fn ask(address: &str) -> (String, String) {
+/// Asks for the figures.
+fn send(address: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    stream
+}
+
+/// Head and body of the answer.
+fn receive(mut stream: TcpStream) -> (String, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.to_ascii_lowercase(), body.to_owned())
+}
+
+fn ask(address: &str) -> (String, String) {
+    receive(send(address))
 }
 
 /// The figures that a keeper answers with.
@@ -222,20 +230,13 @@ fn many_who_ask_at_once_share_the_answer_of_one_child() {
     let pod = Pod::new(&stuck.scene, LISTEN).ready();
     let address = address(&pod);
     stuck.block();
-    let askers: Vec<_> = (0..50)
-        .map(|_| {
-            let address = address.clone();
-            thread::spawn(move || ask(&address))
-        })
-        .collect();
+    let askers: Vec<_> = (0..50).map(|_| send(&address)).collect();
     let [child] = eventually("a child is at work", PATIENCE, || children(&pod).try_into().ok());
     // One who does not wait for the answer changes nothing for the others.
-    let mut hasty = TcpStream::connect(&address).unwrap();
-    write!(hasty, "GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
-    drop(hasty);
+    drop(send(&address));
     assert_eq!(children(&pod), [child]);
     stuck.release();
-    let answers: Vec<_> = askers.into_iter().map(|asker| asker.join().unwrap()).collect();
+    let answers: Vec<_> = askers.into_iter().map(receive).collect();
     for (head, body) in &answers {
         assert!(head.starts_with("http/1.1 200 "), "{head}\n{body}");
         assert_eq!(body, &answers[0].1);
@@ -250,17 +251,14 @@ fn a_child_that_hangs_is_ended_and_the_keeper_answers_on() {
     let pod = Pod::new(&stuck.scene, LISTEN).ready();
     let address = address(&pod);
     stuck.block();
-    let asker = {
-        let address = address.clone();
-        thread::spawn(move || ask(&address))
-    };
+    let asker = send(&address);
     eventually("a child is at work", PATIENCE, || (children(&pod).len() == 1).then_some(()));
     let mut probe = TcpStream::connect(&address).unwrap();
     write!(probe, "GET /livez HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
     let mut answer = String::new();
     probe.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let (head, body) = asker.join().unwrap();
+    let (head, body) = receive(asker);
     assert!(head.starts_with("http/1.1 503 "), "{head}");
     assert!(body.starts_with("no answer within 8 s"), "{body}");
     eventually("the child is gone", PATIENCE, || children(&pod).is_empty().then_some(()));
