@@ -66,6 +66,24 @@ pub fn mask_uri(uri: &str) -> String {
     }
 }
 
+/// What a percent-encoded text stands for; what is no escape is left as it is.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |index: usize| after.get(index).and_then(|&digit| char::from(digit).to_digit(16));
+        rest = if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
+            out.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits make a byte"));
+            &after[2..]
+        } else {
+            out.push(byte);
+            after
+        };
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +114,10 @@ mod tests {
         assert_eq!(uri_password("mongodb://app@db/payments"), None);
         assert_eq!(uri_password("mongodb://db:27017/payments"), None);
         assert_eq!(uri_password("mongodb://app:p@ss@db/payments"), Some("p@ss"));
+    }
+
+    #[test]
+    fn what_is_no_escape_is_left_as_it_is() {
+        assert_eq!(percent_decoded("p%40ss%2Fw%zz%4"), b"p@ss/w%zz%4");
     }
 }

@@ -48,6 +48,14 @@ impl TraceContext {
         Self::new(run, &format!("attempt {attempt} step"), step)
     }
 
+    /// A place that nobody else knows of.
+    #[must_use]
+    pub fn unique(run: RunId) -> Self {
+        let mut span = [0; 8];
+        span.copy_from_slice(&RunId::generate().to_bytes()[8..]);
+        Self { trace: run.to_bytes(), span }
+    }
+
     fn new(run: RunId, what: &str, number: u32) -> Self {
         let trace = run.to_bytes();
         let digest = Sha256::new().chain_update(trace).chain_update(format!("{what} {number}")).finalize();

@@ -2,7 +2,7 @@
 //!
 //! A million payments of about 487 bytes get a field that is computed from another. Every way of doing it begins with the same state of a fresh
 //! collection, rounds are interleaved, and medians and ratios of one run are shown. Options (after `--`): `--documents N`, `--rounds N`, and words that
-//! choose parts (`speed`, `foreground`).
+//! choose parts (`speed`, `foreground`, `telemetry`).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -15,6 +15,10 @@
 #[expect(dead_code, reason = "shared with another bench, which needs more of it")]
 mod measure;
 
+#[path = "../../tests/it/support/otlp.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "the tests need more of it, and fail by panicking")]
+mod otlp;
+
 mod bare;
 mod foreground;
 mod node;
@@ -22,6 +26,7 @@ mod payments;
 mod scene;
 mod server;
 mod speed;
+mod telemetry;
 
 use scene::Scene;
 use server::Server;
@@ -67,5 +72,8 @@ fn main() {
     }
     if options.wants("foreground") {
         foreground::run(&server, &scene, options.documents, options.rounds);
+    }
+    if options.wants("telemetry") {
+        telemetry::run(&server, &scene, options.documents, options.rounds);
     }
 }

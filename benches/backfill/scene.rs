@@ -88,18 +88,32 @@ impl Scene {
 
     /// Launches a run.
     pub fn launch(&self, way: &Way) -> Running<'_> {
+        self.launch_with(way, &[])
+    }
+
+    fn launch_with(&self, way: &Way, variables: &[(&str, String)]) -> Running<'_> {
         let mut command = self.stopover(&["run", way.0, "--rerun", "--wait"]);
         // The first is no rerun.
         if self.latest(way.0).is_none() {
             command = self.stopover(&["run", way.0, "--wait"]);
         }
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        let process = command
+            .envs(variables.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
         Running { scene: self, name: way.0, process, pid: None, peak: 0.0 }
     }
 
     /// Launches a run and waits for its end.
     pub fn run(&self, way: &Way) -> Outcome {
-        let mut running = self.launch(way);
+        self.run_with(way, &[])
+    }
+
+    /// The same with these variables.
+    pub fn run_with(&self, way: &Way, variables: &[(&str, String)]) -> Outcome {
+        let mut running = self.launch_with(way, variables);
         while !running.is_over() {
             std::thread::sleep(Duration::from_millis(20));
         }

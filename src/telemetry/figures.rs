@@ -15,6 +15,7 @@ use crate::engine::throttle::{HoldKind, Verdict};
 use crate::ledger::{Progress, Run};
 use crate::logs::mirror::LeftOut;
 
+use super::Signal;
 use super::distribution::{Distribution, micros};
 use super::meters::Durations;
 
@@ -56,21 +57,10 @@ pub struct ByOutcome {
 pub struct Dropped {
     /// Spans.
     pub traces: u64,
-    /// Points.
+    /// Reports of figures.
     pub metrics: u64,
     /// Records.
     pub logs: u64,
-}
-
-/// What is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Points.
-    Metrics,
-    /// Records.
-    Logs,
 }
 
 impl ByOutcome {
@@ -99,7 +89,7 @@ impl Dropped {
     /// All, with the words for them in metrics.
     #[must_use]
     pub fn each(self) -> [(&'static str, u64); 3] {
-        [("traces", self.traces), ("metrics", self.metrics), ("logs", self.logs)]
+        [(Signal::Traces.word(), self.traces), (Signal::Metrics.word(), self.metrics), (Signal::Logs.word(), self.logs)]
     }
 }
 

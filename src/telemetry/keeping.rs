@@ -64,7 +64,7 @@ impl Keeping {
             }
             let _ = done.send(());
         };
-        let thread = thread::Builder::new().name("figures".to_owned()).spawn(keep);
+        let thread = thread::Builder::new().name(format!("{}-figures", super::THREADS[1])).spawn(keep);
         Self { close: thread.is_ok().then_some(close), closed }
     }
 
@@ -200,7 +200,7 @@ mod tests {
         let good = fs::read_to_string(&file).unwrap();
         let other = fs::read_to_string(&file).unwrap().replace("20261104_sample", "20261104_another");
         let negative = good.replacen("\"processed\":10", "\"processed\":-10", 1);
-        let long = format!("{good}{}", " ".repeat(LONGEST as usize));
+        let long = format!("{good}{}", " ".repeat(LONGEST.try_into().unwrap()));
         assert_ne!(good, negative);
         for bad in ["", "{", "[]", &good[..good.len() / 2], &other, &negative, &long] {
             fs::write(&file, bad).unwrap();

@@ -51,19 +51,13 @@ pub fn observe(meter: &Meter, figures: &Arc<Figures>) {
         renewal: histogram("stopover.lease.renewal.duration", "How long renewals of the lease took"),
         migration: migration.clone(),
     });
-    let gauges: [(_, _, _, fn(&Course) -> Option<i64>); 4] = [
-        ("stopover.documents.done", "{document}", "Items done, of the current step", |course| course.done),
-        ("stopover.documents.expected", "{document}", "Items there are, of the current step", |course| course.total),
-        ("stopover.remaining", "{document}", "What the migration's own count says is left", |course| course.remaining),
-        ("stopover.documents.quarantined", "{document}", "Documents that the current step leaves out", |course| {
-            course.quarantined
-        }),
-    ];
-    for (name, unit, description, value) in gauges {
-        let (figures, attributes) = (figures.clone(), [migration.clone()]);
-        let builder = meter.i64_observable_gauge(name).with_unit(unit).with_description(description);
-        let _ = builder.with_callback(move |told| tell(told, value(&figures.course()), &attributes)).build();
-    }
+    let to = Register { meter, figures, migration: &migration };
+    to.gauge("stopover.documents.done", "Items done, of the current step", |course| course.done);
+    to.gauge("stopover.documents.expected", "Items there are, of the current step", |course| course.total);
+    to.gauge("stopover.remaining", "What the migration's own count says is left", |course| course.remaining);
+    to.gauge("stopover.documents.quarantined", "Documents that the current step leaves out", |course| {
+        course.quarantined
+    });
     let (rated, attributes) = (figures.clone(), [migration.clone()]);
     let _ = meter
         .f64_observable_gauge("stopover.documents.rate")
@@ -71,19 +65,33 @@ pub fn observe(meter: &Meter, figures: &Arc<Figures>) {
         .with_description("Items per second, over the last half minute")
         .with_callback(move |told| tell(told, rated.course().rate, &attributes))
         .build();
-    let counters: [(_, _, _, fn(&Totals) -> u64); 3] = [
-        ("stopover.documents.processed", "{document}", "Documents that were gone through", |totals| totals.processed),
-        ("stopover.batch.retries", "{batch}", "Batches tried because one before had failed", |totals| totals.retries),
-        ("stopover.mirror.lines_dropped", "{line}", "Lines that are missing in the mirror", |totals| {
-            totals.mirror_dropped
-        }),
-    ];
-    for (name, unit, description, value) in counters {
-        let (figures, attributes) = (figures.clone(), [migration.clone()]);
-        let builder = meter.u64_observable_counter(name).with_unit(unit).with_description(description);
+    to.counter("stopover.documents.processed", "{document}", "Documents that were gone through", |all| all.processed);
+    to.counter("stopover.batch.retries", "{batch}", "Batches tried because one before had failed", |all| all.retries);
+    to.counter("stopover.mirror.lines_dropped", "{line}", "Lines that are missing in the mirror", |all| {
+        all.mirror_dropped
+    });
+    observe_by_attribute(meter, figures, &migration);
+}
+
+/// What is told of a migration, by nothing but its name.
+struct Register<'a> {
+    meter: &'a Meter,
+    figures: &'a Arc<Figures>,
+    migration: &'a KeyValue,
+}
+
+impl Register<'_> {
+    fn gauge(&self, name: &'static str, description: &'static str, value: fn(&Course) -> Option<i64>) {
+        let (figures, attributes) = (self.figures.clone(), [self.migration.clone()]);
+        let builder = self.meter.i64_observable_gauge(name).with_unit("{document}").with_description(description);
+        let _ = builder.with_callback(move |told| tell(told, value(&figures.course()), &attributes)).build();
+    }
+
+    fn counter(&self, name: &'static str, unit: &'static str, description: &'static str, value: fn(&Totals) -> u64) {
+        let (figures, attributes) = (self.figures.clone(), [self.migration.clone()]);
+        let builder = self.meter.u64_observable_counter(name).with_unit(unit).with_description(description);
         let _ = builder.with_callback(move |told| told.observe(value(&figures.totals()), &attributes)).build();
     }
-    observe_by_attribute(meter, figures, &migration);
 }
 
 /// What has one more attribute than the migration.
@@ -123,7 +131,7 @@ fn observe_by_attribute(meter: &Meter, figures: &Arc<Figures>, migration: &KeyVa
     let _ = meter
         .u64_observable_counter("stopover.telemetry.dropped")
         .with_unit("{item}")
-        .with_description("Spans, points and records that were left out")
+        .with_description("Spans, reports of figures and log records that did not arrive")
         .with_callback(move |told| {
             for (signal, count) in sent.totals().dropped.each() {
                 told.observe(count, &with(&of, "stopover.telemetry.signal", signal));

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
+use crate::engine::observer::Observer;
 use crate::ledger::{
     self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
     RunId, WishKind, Worker,
@@ -19,10 +20,14 @@ use crate::ledger::{
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::Mirror;
+use crate::logs::sanitise;
+use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
 use crate::telemetry::figures::Figures;
 use crate::telemetry::keeping::Keeping;
+use crate::telemetry::{self, Telemetry, meters};
 use crate::time::short_duration;
+use opentelemetry::metrics::MeterProvider as _;
 
 use super::answering::Manners;
 use super::board::Board;
@@ -51,6 +56,12 @@ const REST_WITHIN: Duration = Duration::from_secs(2);
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
 /// How long the archive is tried again once the end is reported.
 const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
+/// How long the ledger is asked for the history of the run that is told to a backend.
+const EVENTS_WITHIN: Duration = Duration::from_secs(2);
+/// Characters of a warning about telemetry: a receiver may answer at length.
+const LONGEST_WARNING: usize = 300;
+/// How long the end of the process is put off to deliver telemetry.
+const TELEMETRY_WITHIN: Duration = Duration::from_secs(3);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
 const REPORT_WITHIN: Duration = Duration::from_mins(30);
 /// The same when the lease was lost: the run reads as lost by then, and may be taken over.
@@ -114,6 +125,9 @@ struct Attempt<'a> {
     figures: Arc<Figures>,
     pump: Pump,
     company: Company,
+    telemetry: Telemetry,
+    /// Who is told what native steps do.
+    observers: Vec<Arc<dyn Observer>>,
     counts: watch::Sender<Option<RemainingCount>>,
 }
 
@@ -176,7 +190,8 @@ impl<'a> Attempt<'a> {
         claimed: Instant,
     ) -> Result<Self, WorkerError> {
         let secrets = environment::secret_params(&run);
-        let masks = Arc::new(Masks::of(config, &secrets));
+        let settings = telemetry::Settings::of_environment();
+        let masks = Arc::new(Masks::of(config, &secrets, &settings.secrets));
         let warnings = Warnings::default();
         let log = LogFile::open(config.state_dir.run_log(run.id));
         let archive = Archive::new(ledger.clone(), run.id, run.attempt, log.path().to_owned(), log.extent());
@@ -188,6 +203,12 @@ impl<'a> Attempt<'a> {
         let figures = Arc::new(Figures::new(&run, mirror.left_out()));
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone() })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
+        let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
+        if let Some(metrics) = telemetry.metrics() {
+            meters::observe(&metrics.meter("stopover"), &figures);
+        }
+        let mut observers = vec![figures.clone() as Arc<dyn Observer>];
+        observers.extend(telemetry.observer());
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
         let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, figures.clone(), claimed);
@@ -201,7 +222,21 @@ impl<'a> Attempt<'a> {
             lease: config.lease,
             pulse,
         };
-        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, figures, pump, company, counts })
+        Ok(Self {
+            config,
+            ledger,
+            run,
+            claimed,
+            masks,
+            variables,
+            warnings,
+            figures,
+            pump,
+            company,
+            telemetry,
+            observers,
+            counts,
+        })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -240,8 +275,8 @@ impl<'a> Attempt<'a> {
                 Started::Program(program, output)
             }
             Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, masks, pump, warnings, figures, .. } = self;
-                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings, figures };
+                let Self { config, ledger, run, variables, masks, pump, warnings, observers, .. } = self;
+                let surroundings = Surroundings { config, ledger, run, masks, pump, warnings, observers };
                 Started::Steps(Engine::start(&surroundings, steps, variables.clone()).map_err(not_started)?)
             }
         };
@@ -386,6 +421,31 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Tells the backend how it ended, once the ledger has it, and delivers what is waiting. A run that was lost is told of by whoever takes it over.
+    async fn tell(&mut self, reported: &Reported) {
+        let telemetry = std::mem::take(&mut self.telemetry);
+        if let Reported::Yes(outcome) = reported
+            && telemetry.is_traced()
+        {
+            let events = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
+            let events = events.ok().and_then(Result::ok).unwrap_or_default();
+            let (wish, progress) = (self.company.heart.pulse().wish, self.company.heart.progress());
+            telemetry.ended(&telemetry::Ending { outcome, wish, progress: &progress, events: &events });
+        }
+        let left = Shutdown::under_way(&self.config.state_dir).map_or(Duration::MAX, |shutdown| shutdown.left() / 2);
+        let missing = telemetry.finish(TELEMETRY_WITHIN.min(left));
+        for (signal, count) in &missing {
+            self.figures.dropped(*signal, *count);
+        }
+        if !missing.is_empty() {
+            let missing: Vec<_> =
+                missing.iter().map(|(signal, count)| format!("{count} of its {}", signal.word())).collect();
+            self.pump.note(format!("telemetry: not delivered were {}", missing.join(", ")));
+            self.pump.settle().await;
+            self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
+        }
+    }
+
     /// Reports how it ended; everything that was said before is stored first.
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
         if let Some(reason) = course.fenced() {
@@ -417,6 +477,7 @@ impl<'a> Attempt<'a> {
         if !archived && matches!(reported, Reported::Yes(_)) {
             self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
         }
+        self.tell(&reported).await;
         self.pump.close();
         match reported {
             Reported::Yes(_) => Ok(()),
@@ -424,6 +485,33 @@ impl<'a> Attempt<'a> {
             Reported::GaveUp(reason) => Err(WorkerError::Unreported(reason)),
         }
     }
+}
+
+/// Telemetry for a run that was just claimed. Whatever is wrong with it is told, and the run goes on.
+fn start_telemetry(
+    config: &Config,
+    settings: &telemetry::Settings,
+    run: &Run,
+    masks: &Arc<Masks>,
+    pump: &Pump,
+    warnings: &Warnings,
+) -> Telemetry {
+    let (scribe, warnings, of_warnings) = (pump.scribe(), warnings.clone(), masks.clone());
+    let warn = move |text: String| {
+        let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
+        let text: String = text.chars().take(LONGEST_WARNING).collect();
+        scribe.note(format!("warning: {text}; the run goes on without"));
+        warnings.set_first(Subject::Telemetry, text);
+    };
+    for problem in &settings.problems {
+        warn(problem.clone());
+    }
+    let of_spans = masks.clone();
+    let mask: telemetry::Mask = Arc::new(move |text| of_spans.text(text));
+    let not_arriving = Arc::new(move |signal: telemetry::Signal, reason: String| {
+        warn(format!("{} do not arrive at {reason}", signal.word()));
+    });
+    Telemetry::start(config, settings, run, &mask, &(not_arriving as _))
 }
 
 /// The last line of an attempt's log.

@@ -6,11 +6,12 @@ use std::ffi::OsString;
 use crate::config::Config;
 use crate::ledger::Run;
 use crate::secret::Secret;
+use crate::trace_context::TraceContext;
 
 use super::strays::Mark;
 
 /// What the worker's own environment holds and its program has no business with: first of all the ledger's password.
-const WITHHELD: [&str; 10] = [
+const WITHHELD: [&str; 11] = [
     "STOPOVER_LEDGER",
     "STOPOVER_LEDGER_FILE",
     "STOPOVER_CHECKPOINT",
@@ -21,6 +22,8 @@ const WITHHELD: [&str; 10] = [
     "STOPOVER_MIRROR",
     "STOPOVER_CATALOG",
     "STOPOVER_STATE_DIR",
+    // Of the trace in which the launch happened, not of the run's own.
+    "TRACESTATE",
 ];
 
 /// The variable in which a program finds a param.
@@ -61,6 +64,7 @@ pub fn of_program(config: &Config, run: &Run, secrets: &[(String, Secret)]) -> B
     set("STOPOVER_MIGRATION", run.migration.as_str());
     set("STOPOVER_RERUN", if run.launch.rerun { "true" } else { "false" });
     set("STOPOVER_ATTEMPT", &run.attempt.to_string());
+    set("TRACEPARENT", &TraceContext::of_attempt(run.id, run.attempt).to_string());
     if let Some(checkpoint) = &run.checkpoint {
         set("STOPOVER_CHECKPOINT", checkpoint.as_json());
     }

@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::LeaseTerms;
-use crate::ledger::{Beat, Checkpoint, LedgerError, LedgerWriter, Refusal, Run, RunId, SpeedChange, WishKind};
+use crate::ledger::{
+    Beat, Checkpoint, LedgerError, LedgerWriter, Progress, Refusal, Run, RunId, SpeedChange, WishKind,
+};
 
 use crate::telemetry::figures::Figures;
 use crate::time::short_duration;
@@ -158,6 +160,11 @@ impl Heart {
                 reason: format!("no answer within {}", short_duration(patience)),
             })
         })
+    }
+
+    /// How far the attempt is.
+    pub fn progress(&mut self) -> Progress {
+        self.board.progress()
     }
 
     /// What the latest beat learned.

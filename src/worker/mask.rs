@@ -6,7 +6,7 @@ use memchr::memmem::Finder;
 
 use crate::config::Config;
 use crate::ledger::LedgerAddress;
-use crate::secret::{MASK, Secret, uri_password};
+use crate::secret::{MASK, Secret, percent_decoded, uri_password};
 
 /// Shorter texts are not masked: they would blank out half of any log and protect nothing.
 const SHORTEST: usize = 4;
@@ -19,14 +19,15 @@ pub struct Masks {
 
 impl Masks {
     /// Everything secret that a run of this configuration gets to know: its secret params and the passwords of its databases,
-    /// as they stand in the connection string and percent-decoded.
+    /// as they stand in the connection string and percent-decoded; and `others`.
     #[must_use]
-    pub fn of(config: &Config, params: &[(String, Secret)]) -> Self {
+    pub fn of(config: &Config, params: &[(String, Secret)], others: &[Secret]) -> Self {
         let ledger = match &config.ledger {
             LedgerAddress::Mongo(uri) => Some(uri),
             LedgerAddress::Sqlite(_) => None,
         };
-        let mut texts: Vec<Vec<u8>> = params.iter().map(|(_, secret)| secret.expose().as_bytes().to_vec()).collect();
+        let secrets = params.iter().map(|(_, secret)| secret).chain(others);
+        let mut texts: Vec<Vec<u8>> = secrets.map(|secret| secret.expose().as_bytes().to_vec()).collect();
         for password in config.database.iter().chain(ledger).filter_map(|uri| uri_password(uri.expose())) {
             texts.push(percent_decoded(password));
             texts.push(password.as_bytes().to_vec());
@@ -113,22 +114,6 @@ impl Masks {
     }
 }
 
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digit = |index: usize| after.get(index).and_then(|&digit| char::from(digit).to_digit(16));
-        rest = if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
-            out.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits make a byte"));
-            &after[2..]
-        } else {
-            out.push(byte);
-            after
-        };
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,10 +157,5 @@ mod tests {
         assert_eq!(masks.safe_cut(b"01234s3cret"), 11 - 5 + 5);
         assert_eq!(masks.safe_cut(b"012s3cret78"), 9);
         assert_eq!(masks.safe_cut(b"s3"), 0);
-    }
-
-    #[test]
-    fn a_password_is_known_as_written_and_decoded() {
-        assert_eq!(percent_decoded("p%40ss%2Fw%zz%4"), b"p@ss/w%zz%4");
     }
 }

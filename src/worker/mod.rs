@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::ledger::{LedgerError, RunId};
+use crate::telemetry;
 
 use guard::Guard;
 use signals::Signals;
@@ -95,6 +96,11 @@ fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        // Nothing of the run depends on what is told to a backend.
+        let thread = std::thread::current();
+        if thread.name().is_some_and(|name| telemetry::THREADS.iter().any(|of| name.starts_with(of))) {
+            return;
+        }
         // Not `abort`: a core dump holds secrets.
         std::process::exit(101);
     }));

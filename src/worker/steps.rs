@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Speed, Steps};
 use crate::config::Config;
+use crate::engine::observer::Observer;
 use crate::engine::tally::Report;
 use crate::engine::throttle::Throttle;
 use crate::engine::{self, End, Job};
 use crate::ledger::{Checkpoint, LedgerWriter, Progress, Run, WishKind};
 use crate::logs::sanitise;
-use crate::telemetry::figures::Figures;
 
 use super::heart::Pulse;
 use super::mask::Masks;
@@ -37,8 +37,8 @@ pub struct Surroundings<'a> {
     pub pump: &'a Pump,
     /// What the operator should know.
     pub warnings: &'a Warnings,
-    /// What is counted.
-    pub figures: &'a Arc<Figures>,
+    /// Who measures.
+    pub observers: &'a [Arc<dyn Observer>],
 }
 
 /// Steps under way.
@@ -61,7 +61,7 @@ impl Engine {
         steps: &Arc<Steps>,
         environment: BTreeMap<OsString, OsString>,
     ) -> Result<Self, String> {
-        let Surroundings { config, ledger, run, masks, pump, warnings, figures } = *surroundings;
+        let Surroundings { config, ledger, run, masks, pump, warnings, observers } = *surroundings;
         let database = config.database.clone().ok_or("its steps need MongoDB, and MONGODB_URI is not set")?;
         let (stop, for_good) = (CancellationToken::new(), CancellationToken::new());
         let throttle = Throttle::new(run.speed().map_or(steps.speed, |change| change.over(steps.speed)));
@@ -87,7 +87,7 @@ impl Engine {
             publish: Arc::new(move |report| {
                 speaker.send_replace(said(report, &of_reports));
             }),
-            observer: figures.clone(),
+            observer: Arc::new(observers.to_vec()),
             environment,
             stderr: Arc::new(move |stderr| listener.overhear(stderr)),
         };

@@ -16,6 +16,8 @@ pub enum Subject {
     Remaining,
     /// What the container's memory did to the program.
     Memory,
+    /// What should be told to a backend and does not arrive.
+    Telemetry,
 }
 
 /// The warnings of an attempt, written by many threads and read by the heartbeat.
@@ -40,6 +42,12 @@ impl Warnings {
             Some(text) => warnings.by_subject.insert(subject, text),
             None => warnings.by_subject.remove(&subject),
         };
+    }
+
+    /// Sets the warning of a subject unless it has one: the first says most.
+    pub fn set_first(&self, subject: Subject, text: String) {
+        let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.by_subject.entry(subject).or_insert(text);
     }
 
     /// Adds what a step found out and an operator should know.

@@ -23,6 +23,7 @@ mod recovery;
 mod samples;
 mod scaffold;
 mod support;
+mod telemetry;
 mod transforms;
 mod version;
 mod worker;

@@ -10,7 +10,7 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use crate::engine::observer::{BatchResult, Observer};
 use crate::ledger::samples::{at, queued};
 use crate::ledger::{Histories, History, Progress, Rate};
-use crate::telemetry::figures::Signal;
+use crate::telemetry::Signal;
 use crate::telemetry::figures::tests::{batch, done, figures};
 
 use super::*;

@@ -37,7 +37,7 @@ families! {
     RENEWALS: Counter "stopover_lease_renewals_total", "Renewals of leases that were tried.";
     RENEWAL_DURATION: Histogram "stopover_lease_renewal_duration_seconds", "How long renewals of leases took.";
     MIRROR_DROPPED: Counter "stopover_mirror_lines_dropped_total", "Lines that are missing in the mirror, because nobody read it in time.";
-    TELEMETRY_DROPPED: Counter "stopover_telemetry_dropped_total", "Spans, points and records that were left out of what is sent.";
+    TELEMETRY_DROPPED: Counter "stopover_telemetry_dropped_total", "Spans, reports of figures and log records that did not arrive.";
     KEEPER_CPU: Counter "process_cpu_seconds_total", "Processor time of the keeper.";
     KEEPER_MEMORY: Gauge "process_resident_memory_bytes", "Resident memory of the keeper.";
     KEEPER_START: Gauge "process_start_time_seconds", "When the keeper started, in seconds since 1970.";

@@ -3,6 +3,7 @@
 pub mod documents;
 pub mod link;
 pub mod mongo;
+pub mod otlp;
 pub mod pod;
 pub mod promtool;
 pub mod proxy;

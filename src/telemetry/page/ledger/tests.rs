@@ -1,13 +1,13 @@
 use crate::catalog::MigrationId;
 use crate::ledger::samples::{at, failure, finish, running};
-use crate::ledger::{EngineProgress, History, Outcome, Rate, RemainingCount};
+use crate::ledger::{EngineProgress, Outcome, Rate, RemainingCount};
 
 use super::*;
 
 fn histories(runs: impl IntoIterator<Item = Run>) -> Histories {
     let mut histories = Histories::new();
     for run in runs {
-        histories.entry(run.migration.clone()).or_insert_with(History::default).absorb(run);
+        histories.entry(run.migration.clone()).or_default().absorb(run);
     }
     histories
 }

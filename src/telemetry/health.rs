@@ -1,0 +1,157 @@
+//! Whether what is sent arrives: every exporter is counted, and the first that fails is told of, once.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::logs::{LogBatch, LogExporter};
+use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+
+use super::settings::Signal;
+
+/// Who is told of the first failure: which signal, and why.
+pub type Warn = Arc<dyn Fn(Signal, String) + Send + Sync>;
+
+/// How the delivery of one signal goes.
+pub struct Health {
+    signal: Signal,
+    warn: Warn,
+    told: AtomicBool,
+    offered: AtomicU64,
+    delivered: AtomicU64,
+}
+
+impl Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("signal", &self.signal).finish_non_exhaustive()
+    }
+}
+
+impl Health {
+    /// Of a signal of which nothing was sent yet.
+    #[must_use]
+    pub fn of(signal: Signal, warn: Warn) -> Arc<Self> {
+        Arc::new(Self {
+            signal,
+            warn,
+            told: AtomicBool::new(false),
+            offered: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+        })
+    }
+
+    /// Something is handed over to be sent; there may be no room for it.
+    pub fn offered(&self) {
+        self.offered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was handed over and has not arrived: failed, without room, or left behind at the end.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.offered.load(Ordering::Relaxed).saturating_sub(self.delivered.load(Ordering::Relaxed))
+    }
+
+    fn note(&self, count: u64, result: &OTelSdkResult) {
+        match result {
+            Ok(()) => {
+                self.delivered.fetch_add(count, Ordering::Relaxed);
+            }
+            // The end of the run is no failure of the receiver.
+            Err(OTelSdkError::AlreadyShutdown) => {}
+            Err(error) => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    (self.warn)(self.signal, reason(error));
+                }
+            }
+        }
+    }
+}
+
+/// What went wrong, without the SDK's own framing.
+fn reason(error: &OTelSdkError) -> String {
+    match error {
+        OTelSdkError::Timeout(after) => format!("no answer within {}", crate::time::short_duration(*after)),
+        OTelSdkError::InternalFailure(reason) => reason.clone(),
+        OTelSdkError::AlreadyShutdown => "it was shut down".to_owned(),
+    }
+}
+
+/// An exporter whose results are counted.
+#[derive(Debug)]
+pub struct Counted<E> {
+    inner: E,
+    health: Arc<Health>,
+}
+
+impl<E> Counted<E> {
+    /// Counts in `health`.
+    pub fn new(inner: E, health: Arc<Health>) -> Self {
+        Self { inner, health }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Counted<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = batch.len() as u64;
+        let result = self.inner.export(batch).await;
+        self.health.note(count, &result);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+impl<E: LogExporter> LogExporter for Counted<E> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        let count = batch.iter().count() as u64;
+        let result = self.inner.export(batch).await;
+        self.health.note(count, &result);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+/// Of metrics, what is counted is the reports: the next one says what a lost one would have.
+impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.health.offered();
+        let result = self.inner.export(metrics).await;
+        self.health.note(1, &result);
+        result
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.inner.temporality()
+    }
+}

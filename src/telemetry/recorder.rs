@@ -1,0 +1,216 @@
+//! What the engine does, as spans: steps, the batches that are kept, and the times in which it is held up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanKind, Status};
+
+use crate::engine::checkpoint::Totals;
+use crate::engine::observer::{Batch, BatchResult, How, Observer, StepBegun, StepEnd};
+use crate::engine::throttle::{Hold, Verdict};
+use crate::trace_context::TraceContext;
+
+use super::facts::Facts;
+use super::sampling::Sampler;
+use super::span::{Span, Spans};
+
+/// Makes a text safe to be sent.
+pub type Mask = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// Records one attempt.
+pub struct Recorder {
+    spans: Arc<Spans>,
+    facts: Arc<Facts>,
+    mask: Mask,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    step: Option<Step>,
+    hold: Option<(Hold, SystemTime)>,
+}
+
+struct Step {
+    index: u32,
+    title: String,
+    kind: &'static str,
+    database: String,
+    collection: Option<String>,
+    began: SystemTime,
+    batches: Sampler,
+}
+
+impl Step {
+    /// What the server is asked to do, as it calls it.
+    fn operation(&self) -> &str {
+        match self.kind {
+            "backfill" | "copy" => "update",
+            // `command collMod`
+            "command" => self.title.split_once(' ').map_or("command", |(_, name)| name),
+            kind => kind,
+        }
+    }
+
+    /// Whether it is cut into batches, which are the calls then.
+    fn has_batches(&self) -> bool {
+        matches!(self.kind, "backfill" | "copy")
+    }
+}
+
+impl Recorder {
+    /// Sends to `spans`.
+    #[must_use]
+    pub fn new(spans: Arc<Spans>, facts: Arc<Facts>, mask: Mask) -> Self {
+        Self { spans, facts, mask, state: Mutex::default() }
+    }
+
+    /// Closes what is still open: the engine was given up.
+    pub fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end_hold(&mut state);
+        self.end_step(&mut state, Totals::default(), How::Stopped);
+    }
+
+    fn at_step(&self, index: u32) -> TraceContext {
+        TraceContext::of_step(self.facts.run.id, self.facts.run.attempt, index)
+    }
+
+    /// The step under way, or the attempt where there is none.
+    fn here(&self, state: &State) -> TraceContext {
+        let run = &self.facts.run;
+        state.step.as_ref().map_or_else(|| TraceContext::of_attempt(run.id, run.attempt), |it| self.at_step(it.index))
+    }
+
+    fn end_step(&self, state: &mut State, totals: Totals, how: How<'_>) {
+        let Some(step) = state.step.take() else { return };
+        let mut attributes = self.facts.common();
+        attributes.extend([
+            KeyValue::new("stopover.step", i64::from(step.index) + 1),
+            KeyValue::new("stopover.step.kind", step.kind),
+            KeyValue::new("stopover.documents.matched", totals.matched),
+            KeyValue::new("stopover.documents.modified", totals.modified),
+            KeyValue::new("stopover.documents.skipped", totals.skipped),
+            KeyValue::new("stopover.documents.quarantined", totals.quarantined),
+        ]);
+        if !step.has_batches() {
+            attributes.extend(self.facts.database(&step.database, step.collection.as_deref(), step.operation()));
+        }
+        let status = match how {
+            How::Done => Status::Ok,
+            How::Stopped => Status::Unset,
+            How::Failed(why) => {
+                attributes.push(KeyValue::new("error.type", "step"));
+                Status::error((self.mask)(why))
+            }
+        };
+        self.spans.send(Span {
+            at: self.at_step(step.index),
+            parent: Some(TraceContext::of_attempt(self.facts.run.id, self.facts.run.attempt)),
+            kind: if step.has_batches() { SpanKind::Internal } else { SpanKind::Client },
+            name: step.title,
+            start: step.began,
+            end: SystemTime::now(),
+            attributes,
+            status,
+            exception: None,
+        });
+    }
+
+    fn end_hold(&self, state: &mut State) {
+        let Some((hold, since)) = state.hold.take() else { return };
+        let mut attributes = self.facts.common();
+        attributes.push(KeyValue::new("stopover.hold.reason", hold.kind.word()));
+        attributes.push(KeyValue::new("stopover.hold.text", hold.text));
+        self.spans.send(Span {
+            at: TraceContext::unique(self.facts.run.id),
+            parent: Some(self.here(state)),
+            kind: SpanKind::Internal,
+            name: format!("hold {}", hold.kind.word()),
+            start: since,
+            end: SystemTime::now(),
+            attributes,
+            status: Status::Unset,
+            exception: None,
+        });
+    }
+}
+
+impl Observer for Recorder {
+    fn step_begins(&self, step: &StepBegun<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.step = Some(Step {
+            index: step.index,
+            title: step.title.to_owned(),
+            kind: step.kind,
+            database: step.database.to_owned(),
+            collection: step.collection.map(str::to_owned),
+            began: SystemTime::now(),
+            batches: Sampler::of_step(),
+        });
+    }
+
+    fn step_ends(&self, end: &StepEnd<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end_step(&mut state, end.totals, end.how);
+    }
+
+    fn batch(&self, batch: &Batch<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(step) = &mut state.step else { return };
+        let Some(kept) = step.batches.look(batch, Instant::now()) else { return };
+        let mut attributes = self.facts.common();
+        attributes.extend(self.facts.database(&step.database, step.collection.as_deref(), step.operation()));
+        attributes.extend([
+            KeyValue::new("db.operation.batch.size", i64::from(batch.documents)),
+            KeyValue::new("stopover.step", i64::from(step.index) + 1),
+            KeyValue::new("stopover.range", batch.range.to_owned()),
+            KeyValue::new("stopover.sampled.reason", kept.reason.word()),
+            KeyValue::new("stopover.sampled.count", i64::try_from(kept.stands_for).unwrap_or(i64::MAX)),
+        ]);
+        if batch.failures > 0 {
+            attributes.push(KeyValue::new("stopover.batch.failures", i64::from(batch.failures)));
+        }
+        let status = match batch.result {
+            BatchResult::Done(counts) => {
+                attributes.extend([
+                    KeyValue::new("stopover.documents.matched", counts.matched),
+                    KeyValue::new("stopover.documents.modified", counts.modified),
+                    KeyValue::new("stopover.documents.skipped", counts.skipped),
+                ]);
+                Status::Unset
+            }
+            BatchResult::DoneBefore => Status::Unset,
+            BatchResult::Failed(why) => {
+                attributes.push(KeyValue::new("error.type", "batch"));
+                Status::error((self.mask)(why))
+            }
+        };
+        let end = SystemTime::now();
+        self.spans.send(Span {
+            at: TraceContext::unique(self.facts.run.id),
+            parent: Some(self.at_step(step.index)),
+            kind: SpanKind::Client,
+            name: format!("{} {}", step.operation(), step.collection.as_deref().unwrap_or(&step.database)),
+            start: end.checked_sub(batch.took).unwrap_or(end),
+            end,
+            attributes,
+            status,
+            exception: None,
+        });
+    }
+
+    fn throttled(&self, verdict: &Verdict) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &verdict.hold {
+            // The figures in its text change each second; the span says those of its beginning.
+            Some(hold) if state.hold.as_ref().is_some_and(|(open, _)| open.kind == hold.kind) => {}
+            Some(hold) => {
+                self.end_hold(&mut state);
+                state.hold = Some((hold.clone(), SystemTime::now()));
+            }
+            None => self.end_hold(&mut state),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What the standard `OTEL_*` variables say: whether anything is sent, where to, and how.
+//!
+//! The names and their meaning are those of <https://opentelemetry.io/docs/specs/otel/protocol/exporter/> and of the SDK's configuration. One
+//! thing differs on purpose: where no endpoint is set, nothing is sent, instead of something to whatever listens on this machine. A mistake
+//! here is no reason not to run a migration: it is told, and that signal is not sent.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::variable;
+use crate::secret::{Secret, percent_decoded};
+
+/// One kind of telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Figures.
+    Metrics,
+    /// What Stopover itself has to say.
+    Logs,
+}
+
+impl Signal {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    /// The word for it, for people and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    fn upper(self) -> &'static str {
+        match self {
+            Self::Traces => "TRACES",
+            Self::Metrics => "METRICS",
+            Self::Logs => "LOGS",
+        }
+    }
+
+    /// `OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>`, or the same for all signals.
+    fn setting(self, what: &str) -> Option<String> {
+        variable(&self.own(what)).or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{what}")))
+    }
+
+    /// How long one export may take, where that is said.
+    #[must_use]
+    pub fn timeout(self) -> Option<Duration> {
+        self.setting("TIMEOUT")?.trim().parse().ok().map(Duration::from_millis)
+    }
+
+    fn own(self, what: &str) -> String {
+        format!("OTEL_EXPORTER_OTLP_{}_{what}", self.upper())
+    }
+}
+
+/// How a signal travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// Protobuf in HTTP/1.1 requests.
+    Http,
+}
+
+/// Where and how one signal is sent.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// How.
+    pub protocol: Protocol,
+    /// Host and port, for people: neither path nor credentials.
+    pub shown: String,
+    /// Of `..._HEADERS_FILE`; what `..._HEADERS` says is read by the exporter itself.
+    pub headers: Vec<(String, Secret)>,
+    /// See the fields.
+    pub tls: Tls,
+}
+
+/// What a TLS connection is made with, as PEM. Without it: the authorities that browsers trust.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Authorities that are trusted instead.
+    pub authorities: Option<Vec<u8>>,
+    /// This client's own certificate and key.
+    pub identity: Option<(Vec<u8>, Secret)>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// See [`Destination`].
+    pub traces: Option<Destination>,
+    /// See [`Destination`].
+    pub metrics: Option<Destination>,
+    /// See [`Destination`].
+    pub logs: Option<Destination>,
+    /// Whatever is secret in the above.
+    pub secrets: Vec<Secret>,
+    /// What is wrong with the variables, each with what to do about it. None of these holds a value.
+    pub problems: Vec<String>,
+}
+
+impl Settings {
+    /// Reads this process's environment.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        let mut settings = Self::default();
+        if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return settings;
+        }
+        if variable("OTEL_TRACES_SAMPLER")
+            .is_some_and(|sampler| sampler != "always_on" && sampler != "parentbased_always_on")
+        {
+            settings.problems.push(
+                "OTEL_TRACES_SAMPLER is not followed: a run is always traced as a whole, and its batches are thinned out by a rule of their own; OTEL_TRACES_EXPORTER=none turns traces off".to_owned(),
+            );
+        }
+        for signal in Signal::ALL {
+            match destination(signal, &mut settings.secrets) {
+                Ok(found) => *settings.slot(signal) = found,
+                Err(problem) => settings.problems.push(format!("no {} are sent: {problem}", signal.word())),
+            }
+        }
+        settings
+    }
+
+    fn slot(&mut self, signal: Signal) -> &mut Option<Destination> {
+        match signal {
+            Signal::Traces => &mut self.traces,
+            Signal::Metrics => &mut self.metrics,
+            Signal::Logs => &mut self.logs,
+        }
+    }
+
+    /// Where a signal is sent, if it is.
+    #[must_use]
+    pub fn destination(&self, signal: Signal) -> Option<&Destination> {
+        match signal {
+            Signal::Traces => self.traces.as_ref(),
+            Signal::Metrics => self.metrics.as_ref(),
+            Signal::Logs => self.logs.as_ref(),
+        }
+    }
+
+    /// Whether anything is sent.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        Signal::ALL.into_iter().any(|signal| self.destination(signal).is_some())
+    }
+}
+
+fn destination(signal: Signal, secrets: &mut Vec<Secret>) -> Result<Option<Destination>, String> {
+    let exporter = format!("OTEL_{}_EXPORTER", signal.upper());
+    match variable(&exporter).as_deref() {
+        Some("none") => return Ok(None),
+        None | Some("otlp") => {}
+        Some(_) => {
+            return Err(format!("{exporter} names an exporter that is not built in; set it to `otlp` or `none`"));
+        }
+    }
+    let Some(endpoint) = signal.setting("ENDPOINT") else { return Ok(None) };
+    let protocol = match signal.setting("PROTOCOL").as_deref() {
+        Some("grpc") => Protocol::Grpc,
+        None | Some("http/protobuf") => Protocol::Http,
+        Some(_) => return Err("OTEL_EXPORTER_OTLP_PROTOCOL is neither `grpc` nor `http/protobuf`".to_owned()),
+    };
+    match signal.setting("COMPRESSION").as_deref() {
+        None | Some("gzip" | "none") => {}
+        Some(_) => return Err("OTEL_EXPORTER_OTLP_COMPRESSION is neither `gzip` nor `none`".to_owned()),
+    }
+    let shown = shown(&endpoint)
+        .ok_or("OTEL_EXPORTER_OTLP_ENDPOINT is no address; write it like `https://collector.example:4318`")?;
+    if let Some(inline) = signal.setting("HEADERS") {
+        secrets.extend(values(&inline));
+    }
+    let mut headers = Vec::new();
+    if let Some(text) = file(signal, "HEADERS_FILE")? {
+        let text =
+            String::from_utf8(text).map_err(|_| "OTEL_EXPORTER_OTLP_HEADERS_FILE names a file that is no text")?;
+        secrets.extend(values(&text));
+        headers = pairs(&text).collect();
+        if headers.is_empty() {
+            return Err(
+                "OTEL_EXPORTER_OTLP_HEADERS_FILE names a file without a header; write `name=value` into it".to_owned()
+            );
+        }
+    }
+    let authorities = file(signal, "CERTIFICATE")?;
+    let identity = match (file(signal, "CLIENT_CERTIFICATE")?, file(signal, "CLIENT_KEY")?) {
+        (Some(certificate), Some(key)) => {
+            let key =
+                String::from_utf8(key).map_err(|_| "OTEL_EXPORTER_OTLP_CLIENT_KEY names a file that is no PEM")?;
+            Some((certificate, Secret::new(key)))
+        }
+        (None, None) => None,
+        _ => {
+            return Err(
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together".to_owned()
+            );
+        }
+    };
+    Ok(Some(Destination { protocol, shown, headers, tls: Tls { authorities, identity } }))
+}
+
+/// What stands in the file that a setting names.
+fn file(signal: Signal, what: &str) -> Result<Option<Vec<u8>>, String> {
+    let Some(path) = signal.setting(what).map(PathBuf::from) else { return Ok(None) };
+    fs::read(&path)
+        .map(Some)
+        .map_err(|error| format!("OTEL_EXPORTER_OTLP_{what} names {}, which cannot be read: {error}", path.display()))
+}
+
+/// The headers of `name=value,name=value`, values percent-encoded, one or several lines of it.
+fn pairs(text: &str) -> impl Iterator<Item = (String, Secret)> + '_ {
+    text.split([',', '\n']).filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (name.trim(), value.trim());
+        (!name.is_empty() && !value.is_empty())
+            .then(|| (name.to_lowercase(), Secret::new(String::from_utf8_lossy(&percent_decoded(value)))))
+    })
+}
+
+/// Header values in each form in which they could be printed: whole, and without the scheme before a token.
+fn values(text: &str) -> Vec<Secret> {
+    let mut secrets: Vec<Secret> = pairs(text).map(|(_, value)| value).collect();
+    let tokens: Vec<Secret> = secrets
+        .iter()
+        .filter_map(|value| value.expose().split_once(' ').map(|(_, token)| Secret::new(token.trim())))
+        .collect();
+    secrets.extend(tokens);
+    secrets
+}
+
+/// Scheme, host and port of an address: what may be shown of it.
+fn shown(endpoint: &str) -> Option<String> {
+    let with_scheme = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    let uri: http::Uri = with_scheme.parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let host = uri.host().filter(|host| !host.is_empty())?;
+    Some(uri.port_u16().map_or_else(|| format!("{scheme}://{host}"), |port| format!("{scheme}://{host}:{port}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_only_the_way_to_it_is_shown() {
+        assert_eq!(shown("https://user:secret@apm.example:8200/v1/traces?key=x").unwrap(), "https://apm.example:8200");
+        assert_eq!(shown("collector:4317").unwrap(), "http://collector:4317");
+        assert_eq!(shown("https://apm.example").unwrap(), "https://apm.example");
+        for wrong in ["", "ftp://x", "https://", "not an address"] {
+            assert_eq!(shown(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers_are_read_as_the_standard_has_them_and_their_tokens_are_secrets() {
+        let found: Vec<_> = pairs("Authorization=Bearer%20s3cret, x-tenant = blue\nbroken\n=nothing").collect();
+        let shown: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(shown, [("authorization", "Bearer s3cret"), ("x-tenant", "blue")]);
+        let secrets: Vec<_> = values("Authorization=Bearer%20s3cret").iter().map(|it| it.expose().to_owned()).collect();
+        assert_eq!(secrets, ["Bearer s3cret", "s3cret"]);
+    }
+}

@@ -1,0 +1,102 @@
+//! The ways to a backend.
+
+use std::fs;
+
+use rstest::rstest;
+
+use crate::support::eventually;
+use crate::support::otlp::{Receiver, Tls};
+use crate::support::scene::{PATIENCE, Scene};
+
+const NAME: &str = "20261123_sample";
+const TOKEN: &str = "s3cret-token-of-the-backend";
+
+fn sample() -> Scene {
+    Scene::new().script(NAME, "echo done").variable("OTEL_EXPORTER_OTLP_TIMEOUT", "5000")
+}
+
+#[track_caller]
+fn arrives(scene: &Scene, receiver: &Receiver) {
+    scene.launch(&[NAME, "--wait"]);
+    eventually("the trace arrives", PATIENCE, || Some(()).filter(|()| receiver.received().spans.len() == 3));
+    let run = scene.run(NAME);
+    assert_eq!(run["warnings"].as_array().map_or(0, Vec::len), 0, "{run}");
+}
+
+#[rstest]
+#[case("none")]
+#[case("gzip")]
+fn a_trace_travels_by_grpc(#[case] compression: &str) {
+    let receiver = Receiver::grpc();
+    let scene = sample()
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        .variable("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
+    arrives(&scene, &receiver);
+}
+
+#[rstest]
+#[case("none")]
+#[case("gzip")]
+fn a_trace_travels_by_http(#[case] compression: &str) {
+    let receiver = Receiver::http();
+    let scene = sample()
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .variable("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+        .variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://127.0.0.1:{}/v1/traces", receiver.port()));
+    arrives(&scene, &receiver);
+}
+
+#[rstest]
+#[case("http/protobuf")]
+#[case("grpc")]
+fn a_trace_travels_over_tls_to_an_authority_of_ones_own_with_a_secret_of_the_environment(#[case] protocol: &str) {
+    let tls = Tls::new();
+    let receiver = if protocol == "grpc" { Receiver::grpcs(&tls) } else { Receiver::https(&tls) };
+    let scene = sample().script(NAME, &format!("echo 'the token is {TOKEN}'"));
+    let authority = scene.path().join("ca.pem");
+    fs::write(&authority, tls.authority()).unwrap();
+    let scene = scene
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.display().to_string())
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer%20{TOKEN}"))
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("https://localhost:{}", receiver.port()));
+    arrives(&scene, &receiver);
+    assert!(receiver.received().headers.iter().all(|headers| headers["authorization"] == format!("Bearer {TOKEN}")));
+    let printed = scene.must(&["logs", NAME]);
+    assert!(printed.contains("the token is ***"), "{printed}");
+}
+
+#[rstest]
+#[case("http/protobuf")]
+#[case("grpc")]
+fn headers_come_from_a_file_too(#[case] protocol: &str) {
+    let receiver = if protocol == "grpc" { Receiver::grpc() } else { Receiver::http() };
+    let scene = sample();
+    let file = scene.path().join("headers");
+    fs::write(&file, format!("Authorization=ApiKey {TOKEN}\n")).unwrap();
+    let scene = scene
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .variable("OTEL_EXPORTER_OTLP_HEADERS_FILE", file.display().to_string())
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
+    arrives(&scene, &receiver);
+    assert!(receiver.received().headers.iter().all(|headers| headers["authorization"] == format!("ApiKey {TOKEN}")));
+}
+
+#[rstest]
+#[case(&[])]
+#[case(&[("OTEL_SDK_DISABLED", "true")])]
+#[case(&[("OTEL_TRACES_EXPORTER", "none"), ("OTEL_METRICS_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "none")])]
+fn nothing_is_sent_unless_it_is_asked_for(#[case] variables: &[(&str, &str)]) {
+    let receiver = Receiver::http();
+    let mut scene = sample();
+    if !variables.is_empty() {
+        scene = scene.variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
+    }
+    for (name, value) in variables {
+        scene = scene.variable(name, *value);
+    }
+    scene.launch(&[NAME, "--wait"]);
+    scene.until(NAME, &["succeeded"]);
+    assert_eq!(receiver.received().requests, 0);
+}
