@@ -205,7 +205,9 @@ impl Stuck {
     }
 
     /// From now on whoever opens the file waits.
-    fn block(&self) {
+    fn block(&self, pod: &Pod) {
+        // The other child of a keeper has read it by then.
+        pod.says("no run is unfinished");
         fs::remove_file(self.file()).unwrap();
         mknodat(CWD, self.file(), FileType::Fifo, 0o600.into(), 0).unwrap();
     }
@@ -216,8 +218,9 @@ impl Stuck {
         let mut end = eventually("somebody waits", PATIENCE, || {
             OpenOptions::new().write(true).custom_flags(flags).open(self.file()).ok()
         });
-        fs::remove_file(self.file()).unwrap();
-        fs::write(self.file(), URI).unwrap();
+        let aside = self.scene.path().join("aside");
+        fs::write(&aside, URI).unwrap();
+        fs::rename(&aside, self.file()).unwrap();
         end.write_all(URI.as_bytes()).unwrap();
     }
 }
@@ -229,7 +232,7 @@ fn many_who_ask_at_once_share_the_answer_of_one_child() {
     let stuck = Stuck::new();
     let pod = Pod::new(&stuck.scene, LISTEN).ready();
     let address = address(&pod);
-    stuck.block();
+    stuck.block(&pod);
     let askers: Vec<_> = (0..50).map(|_| send(&address)).collect();
     let [child] = eventually("a child is at work", PATIENCE, || children(&pod).try_into().ok());
     // One who does not wait for the answer changes nothing for the others.
@@ -250,7 +253,7 @@ fn a_child_that_hangs_is_ended_and_the_keeper_answers_on() {
     let stuck = Stuck::new();
     let pod = Pod::new(&stuck.scene, LISTEN).ready();
     let address = address(&pod);
-    stuck.block();
+    stuck.block(&pod);
     let asker = send(&address);
     eventually("a child is at work", PATIENCE, || (children(&pod).len() == 1).then_some(()));
     let mut probe = TcpStream::connect(&address).unwrap();
