@@ -1,5 +1,6 @@
 //! What this process was told: flags over environment over `stopover.yaml` over defaults.
 
+mod logging;
 mod read_only;
 
 use std::env;
@@ -14,6 +15,7 @@ use crate::ledger::{EnvironmentName, LedgerAddress};
 use crate::place::{Actor, Place};
 use crate::secret::{Secret, uri_password};
 
+pub use logging::{LogFormat, Verbosity};
 pub use read_only::ReadOnly;
 
 /// What the flags common to all commands say; `None` where a flag was not given.
@@ -48,6 +50,10 @@ pub struct Config {
     pub environment: Option<EnvironmentName>,
     /// Where runs are mirrored to.
     pub mirror: MirrorTarget,
+    /// `STOPOVER_LOG_FORMAT`: how the output of the pod is written, by the mirror and by all who speak there.
+    pub log_format: LogFormat,
+    /// `STOPOVER_LOG`: how much is noted in the diagnostics.
+    pub diagnostics: Verbosity,
     /// Who acts, and from where.
     pub actor: Actor,
     /// Look, don't touch, and why. Set by `--read-only` or `STOPOVER_READ_ONLY=1`; no flag undoes the variable.
@@ -146,6 +152,12 @@ impl StateDir {
     #[must_use]
     pub fn metrics_of(&self, migration: &crate::catalog::MigrationId) -> PathBuf {
         self.metrics().join(format!("{migration}.json"))
+    }
+
+    /// Where consoles and commands note what happens to them.
+    #[must_use]
+    pub fn diagnostics(&self) -> PathBuf {
+        self.0.join("diagnostics")
     }
 
     /// Where a keeper leaves its [`crate::process::ProcessIdentity`] as JSON, so that it is found when PID 1 is another.
@@ -265,6 +277,8 @@ impl Config {
             database: database.map(|found| found.secret),
             from_files,
             environment,
+            log_format: LogFormat::chosen()?,
+            diagnostics: Verbosity::chosen()?,
             mirror: MirrorTarget::parse(&variable("STOPOVER_MIRROR").unwrap_or_default()),
             actor: Actor { operator, place: Arc::new(Place::current()) },
             read_only,
@@ -301,6 +315,7 @@ impl Config {
             ("STOPOVER_STATE_DIR", self.state_dir.path().as_os_str().to_owned()),
             ("STOPOVER_LEDGER", ledger),
             ("STOPOVER_MIRROR", self.mirror.as_variable().into_os_string()),
+            ("STOPOVER_LOG_FORMAT", self.log_format.as_str().into()),
             ("STOPOVER_OPERATOR", self.actor.operator.clone().into()),
             ("STOPOVER_LEASE", humantime::format_duration(self.lease.length()).to_string().into()),
             ("STOPOVER_LEASE_RENEWAL", humantime::format_duration(self.lease.renewal()).to_string().into()),

@@ -13,7 +13,7 @@
 //!          |
 //!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |
-//!     trace_context          which trace a run is
+//!  trace_context  events  diagnostics   which trace a run is; what happens, for `tracing`; where the console notes it
 //!          |
 //!        ledger              what was run: MongoDB or SQLite
 //!          |
@@ -28,7 +28,9 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod diagnostics;
 pub mod engine;
+pub mod events;
 pub mod keeper;
 pub mod launch;
 pub mod lease;

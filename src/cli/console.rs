@@ -6,6 +6,7 @@ use color_eyre::Result;
 
 use crate::config::Config;
 use crate::console::{self, Appearance, ColourDepth};
+use crate::diagnostics;
 
 use super::attach;
 use super::exit::{Exit, Shown};
@@ -31,15 +32,17 @@ impl Args {
 
 /// Opens the console; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
+    let noted = config.clone();
     let shows = console::run(config, args.appearance(), |ending| Exit::of_ending(ending, Shown::Console));
-    on_terminal("stopover", shows)
+    on_terminal("stopover", &noted, shows)
 }
 
-/// Stays with what `command` shows on the terminal, until it ends; without a terminal, says how to attach to it.
-pub fn on_terminal(command: &str, shows: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+/// Stays with what `command` shows on the terminal, until it ends, and notes what happens to it; without a terminal, says how to attach to it.
+pub fn on_terminal(command: &str, config: &Config, shows: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Ok(attach::explain(command));
     }
+    let _diagnostics = diagnostics::of_console(config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(shows)?;
     // A blocking read of a log or of the catalog must not keep the operator waiting.

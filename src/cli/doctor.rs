@@ -15,7 +15,10 @@ use crate::keeper;
 use crate::ledger::{LedgerReader, Run, Seen};
 
 use super::{Context, Exit, UserError};
-use checks::{Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_passport, check_state_dir};
+use checks::{
+    Check, Verdict, check_build, check_catalog, check_ledger, check_mirror, check_passport, check_state_dir,
+    check_telemetry,
+};
 use explain::{Explained, Surroundings};
 
 /// Arguments of `stopover doctor`.
@@ -75,6 +78,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         check_catalog(&catalog, &config.catalog),
         check_state_dir(config),
         check_mirror(config),
+        check_telemetry().await,
     ];
     let mut wrong_environment = None;
     let mut exit = Exit::Fine;

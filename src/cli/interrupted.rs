@@ -6,6 +6,7 @@ use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use tokio::time::{sleep, timeout};
 
+use crate::events::{Level, Subject};
 use crate::keeper::{self, Attempt, Ended};
 use crate::ledger::{LedgerError, LedgerWriter};
 use crate::voice::Voice;
@@ -28,7 +29,7 @@ pub struct Args {
 
 /// Reports each of them, as long as there is time; what is not reported will read as lost, which is as true.
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
-    let voice = Voice::on_stdout();
+    let voice = Voice::on_stdout(context.config.log_format);
     let reporting = async {
         let ledger = loop {
             match context.writer().await {
@@ -39,7 +40,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         let mut exit = Exit::Fine;
         for &attempt in &args.attempts {
             if let Err(error) = report(&*ledger, attempt, &voice).await {
-                voice.say(format_args!("the end of run {} cannot be reported: {error}", attempt.run.short()));
+                let subject = Subject { run: attempt.run, migration: None, attempt: Some(attempt.number) };
+                let text = format_args!("the end of run {} cannot be reported: {error}", attempt.run.short());
+                voice.tell(Level::Warn, Some(&subject), text);
                 exit = Exit::LedgerUnreachable;
             }
         }
@@ -59,7 +62,8 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> R
     };
     if let Ended::Now(run) = ended {
         let standing = run.standing(ledger.now().await?);
-        voice.say(format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short()));
+        let text = format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short());
+        voice.tell(Level::Warn, Some(&Subject::of(&run)), text);
     }
     Ok(())
 }

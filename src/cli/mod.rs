@@ -38,11 +38,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use color_eyre::{Report, Result};
 
-use crate::config::{Config, Flags, StateDir};
+use crate::config::{Config, Flags, LogFormat, StateDir};
+use crate::diagnostics::{self, COMMAND};
+use crate::events::Level;
 use crate::keeper;
 use crate::launch;
 use crate::ledger::WishKind;
 use crate::place::{REVISION, VERSION};
+use crate::voice::Words;
 
 pub use context::Context;
 pub use exit::{Exit, UserError};
@@ -140,6 +143,16 @@ enum Verb {
 }
 
 impl Verb {
+    /// Whether it is a role in the background, which is told of elsewhere.
+    fn is_detached(&self) -> bool {
+        matches!(self, Self::Detach(_) | Self::Worker(_) | Self::Interrupted(_))
+    }
+
+    /// Whether its output is the pod's.
+    fn speaks_for_pod(&self) -> bool {
+        matches!(self, Self::Keep(_) | Self::Interrupted(_) | Self::Recover)
+    }
+
     /// What it changes, in words, and the command for it in the operators' pod; `None` for what only looks. In read-only mode a pod's keeper idles, and its
     /// `recover` reports.
     fn change(&self) -> Option<(&'static str, Option<&'static str>)> {
@@ -178,13 +191,18 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // Fails only when it was installed before, and then the hooks are there.
     let _ = color_eyre::config::HookBuilder::default().display_env_section(false).install();
+    let speaks_for_pod = cli.verb.as_ref().is_some_and(Verb::speaks_for_pod);
     match dispatch(cli) {
         Ok(exit) => exit.into(),
         Err(report) => {
             if is_closed_pipe(&report) {
                 return Exit::Fine.into();
             }
-            print_error(&report);
+            if speaks_for_pod && LogFormat::chosen().is_ok_and(|format| format == LogFormat::Ecs) {
+                print_for_collectors(&report);
+            } else {
+                print_error(&report);
+            }
             Exit::of(&report).into()
         }
     }
@@ -205,7 +223,21 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     let config = Config::load(Flags { catalog, state_dir, ledger, operator, read_only })?;
     if let Some((what, command)) = verb.change() {
         config.may_change(what, command).map_err(UserError::Refused)?;
+        if !verb.is_detached() {
+            let diagnostics = diagnostics::of_command(&config);
+            let result = carry_out(config, verb);
+            match &result {
+                Ok(exit) => tracing::info!(target: COMMAND, "{what}: status {}", i32::from(*exit)),
+                Err(report) => tracing::warn!(target: COMMAND, "{what}: {}", causes(report).join(" because ")),
+            }
+            drop(diagnostics);
+            return result;
+        }
     }
+    carry_out(config, verb)
+}
+
+fn carry_out(config: Config, verb: Verb) -> Result<Exit> {
     // The detached roles come before the runtime: what they do to their process must happen while it has a single thread.
     let verb = match verb {
         Verb::Detach(args) => return detach::run(&config, &args),
@@ -251,21 +283,31 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     result
 }
 
-/// `error: ` and the chain of causes, one a line. Causes that the text above already tells are left out.
-fn print_error(report: &Report) {
-    let mut told = String::new();
-    for (depth, cause) in report.chain().enumerate() {
-        let text = cause.to_string();
-        if told.contains(&text) {
-            continue;
-        }
-        if depth == 0 {
-            eprintln!("error: {text}");
-        } else {
-            eprintln!("  because {text}");
-        }
-        told.push_str(&text);
+/// The same as [`print_error`] in a line of what collectors take, for those whose output is the pod's.
+fn print_for_collectors(report: &Report) {
+    let text = causes(report).join(" because ");
+    for line in Words::new(LogFormat::Ecs).lines(Level::Error, None, &text) {
+        eprint!("{}", String::from_utf8_lossy(&line));
     }
+}
+
+/// `error: ` and the chain of causes, one a line.
+fn print_error(report: &Report) {
+    for (depth, text) in causes(report).iter().enumerate() {
+        let lead = if depth == 0 { "error:" } else { "  because" };
+        eprintln!("{lead} {text}");
+    }
+}
+
+/// What went wrong, and why. Causes that the text above already tells are left out.
+fn causes(report: &Report) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for cause in report.chain().map(ToString::to_string) {
+        if !told.iter().any(|text| text.contains(&cause)) {
+            told.push(cause);
+        }
+    }
+    told
 }
 
 /// `stopover list | head` is not an error.

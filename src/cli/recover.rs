@@ -4,6 +4,7 @@ use color_eyre::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Level;
 use crate::recovery;
 use crate::voice::Voice;
 
@@ -13,7 +14,7 @@ use super::{Context, Exit};
 pub async fn run(context: &Context) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let voice = Voice::on_stdout();
+    let voice = Voice::on_stdout(context.config.log_format);
     let catalog = context.catalog();
     let leave = CancellationToken::new();
     let asked = async {
@@ -30,7 +31,7 @@ pub async fn run(context: &Context) -> Result<Exit> {
         result = recovery::watch(&context.config, &catalog, &voice, &leave) => result,
     };
     if let Err(error) = &result {
-        voice.say(format_args!("runs are not looked after in this pod: {error}"));
+        voice.tell(Level::Error, None, format_args!("runs are not looked after in this pod: {error}"));
     }
     result?;
     Ok(Exit::Fine)

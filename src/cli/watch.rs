@@ -21,5 +21,6 @@ pub struct Args {
 /// Shows until somebody leaves; without a terminal, says how to attach.
 pub fn run(config: Config, args: &Args) -> Result<Exit> {
     let ending = |ending| Exit::of_ending(ending, Shown::Wall);
-    on_terminal("stopover watch", console::watch(config, args.look.appearance(), args.every, ending))
+    let noted = config.clone();
+    on_terminal("stopover watch", &noted, console::watch(config, args.look.appearance(), args.every, ending))
 }

@@ -1,5 +1,6 @@
 //! Carrying out what an operator confirmed, by the same functions as the scripts.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::access::{Access, Pen};
 use super::message::Acted;
 use crate::catalog::{Catalog, MigrationId};
 use crate::config::Config;
+use crate::diagnostics::CONSOLE;
 use crate::launch::{self, Plan, ResumeRequest};
 use crate::ledger::{self, Action, NewPassport, Run, RunId, SpeedChange, WishKind};
 
@@ -36,8 +38,37 @@ pub enum Confirmed {
     Stamp(Box<NewPassport>),
 }
 
+/// What it is, without anything that may be secret.
+impl fmt::Display for Confirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Launch(plan) => write!(f, "launch {}", plan.migration.id),
+            Self::Resume(_, run, _) => write!(f, "resume run {} of {}", run.id, run.migration),
+            Self::Stop { run, migration, kind, by_force } => {
+                write!(f, "{} run {run} of {migration}{}", kind.verb(), if *by_force { " by force" } else { "" })
+            }
+            Self::Tune(run, migration, speed) => write!(f, "set run {run} of {migration} to {speed}"),
+            Self::Stamp(passport) => write!(f, "stamp the ledger as of environment {}", passport.environment),
+        }
+    }
+}
+
 /// Carries it out and says what came of it.
 pub async fn carry_out(access: &Access, config: &Config, confirmed: Confirmed) -> Acted {
+    let what = confirmed.to_string();
+    tracing::info!(target: CONSOLE, "asked: {what}");
+    let acted = answered(access, config, confirmed).await;
+    match &acted {
+        Acted::Done { text, .. } => tracing::info!(target: CONSOLE, "done: {what}: {text}"),
+        Acted::Stamped(passport) => {
+            tracing::info!(target: CONSOLE, "done: {what}: the ledger is of environment {}", passport.environment);
+        }
+        Acted::Refused(reason) => tracing::warn!(target: CONSOLE, "not done: {what}: {reason}"),
+    }
+    acted
+}
+
+async fn answered(access: &Access, config: &Config, confirmed: Confirmed) -> Acted {
     let Access::Operator(pen) = access else {
         return Acted::Refused("This console is read-only.".to_owned());
     };

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::message::{Feed, Message};
+use crate::diagnostics::CONSOLE;
 use crate::ledger::{self, LedgerAddress, LedgerError, LedgerReader};
 use crate::time::Timestamp;
 
@@ -45,12 +46,13 @@ pub async fn follow(
     messages: mpsc::Sender<Message>,
 ) {
     let mut backoff = LIVELY;
+    let mut away: Option<Instant> = None;
     loop {
         let reason = match within(ledger::open_reader(&address)).await {
             Ok(reader) => {
                 readers.send_replace(Some(Arc::clone(&reader)));
                 let mut answered = false;
-                let error = ask(reader.as_ref(), &mut pace, &messages, &mut answered).await;
+                let error = ask(reader.as_ref(), &mut pace, &messages, &mut answered, &mut away).await;
                 if answered {
                     backoff = LIVELY;
                 }
@@ -61,6 +63,10 @@ pub async fn follow(
             }
             Err(reason) => reason,
         };
+        if away.is_none() {
+            away = Some(Instant::now());
+            tracing::warn!(target: CONSOLE, "the ledger is away: {reason}");
+        }
         if messages.send(Message::Feed(Feed::Away { reason })).await.is_err() {
             return;
         }
@@ -78,6 +84,7 @@ async fn ask(
     pace: &mut watch::Receiver<Pace>,
     messages: &mpsc::Sender<Message>,
     answered: &mut bool,
+    away: &mut Option<Instant>,
 ) -> Option<String> {
     let mut seen_until: Option<Timestamp> = None;
     let mut passport_at: Option<Instant> = None;
@@ -109,6 +116,9 @@ async fn ask(
         };
         seen_until = Some(now);
         *answered = true;
+        if let Some(since) = away.take() {
+            tracing::info!(target: CONSOLE, "the ledger answers again, after {:?}", since.elapsed());
+        }
         messages.send(Message::Feed(news)).await.ok()?;
         let Pace { lively, nudges } = *pace.borrow_and_update();
         tokio::select! {

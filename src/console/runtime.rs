@@ -1,5 +1,6 @@
 //! The loop: takes messages in, carries effects out, draws when something changed and the terminal is ready for it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,9 @@ use super::update::update;
 use super::wall::Every;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::diagnostics::CONSOLE;
 use crate::ledger::LedgerReader;
-use crate::place;
+use crate::place::{self, Actor};
 use crate::pod::Shutdown;
 
 /// At most about 30 frames a second.
@@ -79,6 +81,7 @@ where
     let taken = terminal::take()?;
     let mut console = Console::start(app, access)?;
     let ending = console.follow().await;
+    tracing::info!(target: CONSOLE, uptime = ?console.started.elapsed(), "leaves: {ending}");
     let status = status(ending);
     match ending {
         Ending::Left | Ending::Asked => {
@@ -105,6 +108,17 @@ pub enum Ending {
     Silent(Duration),
     /// The terminal is gone.
     Gone,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("the operator left"),
+            Self::Asked => f.write_str("a signal asked for it"),
+            Self::Silent(silence) => write!(f, "nobody answered at the terminal for {silence:?}"),
+            Self::Gone => f.write_str("the terminal is gone"),
+        }
+    }
 }
 
 /// What is said after the screen is gone, where it stays to be read.
@@ -173,6 +187,18 @@ impl Console {
         input::listen(typed)?;
         tokio::spawn(feed::follow(config.ledger.clone(), paced, publish, messages.clone()));
         tokio::spawn(inspector::follow(inspected, readers.clone(), messages.clone()));
+        let kind = if app.wall.is_some() { "wall display" } else { "console" };
+        let Actor { operator, place } = &config.actor;
+        tracing::info!(
+            target: CONSOLE,
+            %operator,
+            pod = place.pod,
+            version = place.build(),
+            ledger = %config.ledger,
+            terminal = ?size,
+            read_only = matches!(access, Access::ReadOnly),
+            "{kind} starts"
+        );
         let now = Instant::now();
         let mut console = Self {
             access: Arc::new(access),
@@ -321,7 +347,11 @@ impl Console {
         }
         self.app.clock.advance(now);
         let app = &self.app;
+        let begun = Instant::now();
         let Ok(bytes) = self.screen.frame(app.size, |buffer| view(app, buffer)) else { return };
+        if begun.elapsed() > FRAME {
+            tracing::debug!(target: CONSOLE, took = ?begun.elapsed(), size = ?app.size, "a slow frame");
+        }
         self.last_frame = Some(Instant::now());
         self.app.dirty = false;
         let (bytes, questions) = self.pulse.with_questions(bytes);
@@ -365,6 +395,8 @@ impl Console {
         let messages = self.messages.clone();
         tokio::task::spawn_blocking(move || {
             let catalog = Arc::new(Catalog::load(&file));
+            let problems = catalog.all_problems().count();
+            tracing::debug!(target: CONSOLE, migrations = catalog.entries.len(), problems, "the catalog is read");
             let _ = messages.blocking_send(Message::Catalog(catalog));
         });
     }

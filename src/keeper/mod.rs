@@ -99,14 +99,14 @@ pub fn run(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
 async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
     let mut events =
         Events::take_over().map_err(|source| KeeperError::System { what: "signals cannot be handled", source })?;
-    let voice = Voice::on_stdout();
+    let voice = Voice::on_stdout(config.log_format);
     let me = ProcessIdentity::current();
     let post = match Post::take(&config.state_dir, me) {
         Ok(post) => Some(post),
         Err(PostError::Occupied { pid, file }) => return Err(KeeperError::Occupied { pid, file }),
         Err(PostError::Io(error)) => {
             // A pod without a keeper could not be attached to, to see what is wrong with it.
-            voice.say(format_args!(
+            voice.warn(format_args!(
                 "warning: {} cannot be written to ({error}): nothing can be launched in this pod; set STOPOVER_STATE_DIR to a directory that can",
                 config.state_dir.path().display()
             ));

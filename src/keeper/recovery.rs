@@ -74,7 +74,7 @@ impl<'a> Recovery<'a> {
 
     fn fail(&mut self, reason: &str, voice: &Voice) {
         if !std::mem::replace(&mut self.told, true) {
-            voice.say(format_args!(
+            voice.warn(format_args!(
                 "what earlier pods left in the ledger is not looked after: {reason}; it is tried again"
             ));
         }

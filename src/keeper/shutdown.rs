@@ -63,7 +63,7 @@ pub async fn shut_down(config: &Config, grace: Duration, signal: &str, events: &
     let times = Times::new(Instant::now(), grace);
     let left = times.kill - times.begun;
     if let Err(error) = Shutdown::new(ProcessIdentity::current(), left).announce(&config.state_dir) {
-        voice.say(format_args!(
+        voice.warn(format_args!(
             "warning: the shutdown cannot be announced in {} ({error}): workers take their usual grace",
             config.state_dir.path().display()
         ));
@@ -131,7 +131,7 @@ async fn report(config: &Config, times: &Times, events: &mut Events, voice: &Voi
     let child = match children::start(config, &arguments) {
         Ok(child) => child,
         Err(error) => {
-            voice.say(format_args!("the end of {} runs cannot be reported: {error}", silent.len()));
+            voice.warn(format_args!("the end of {} runs cannot be reported: {error}", silent.len()));
             return;
         }
     };

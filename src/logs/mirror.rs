@@ -4,7 +4,9 @@
 //! reads PID 1's output stalls, lines are left out *of the mirror only*, and the mirror says how many once it is read again.
 //!
 //! Many workers share one pipe. A write of at most `ATOMIC` bytes is not torn by the others, so every write is whole lines of
-//! at most that size together; a longer line is cut into pieces whose ends are marked with `…`.
+//! at most that size together; a longer line is cut into marked pieces.
+
+mod format;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -21,13 +23,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use crate::config::{MirrorTarget, StateDir};
+use crate::events::Level;
 use crate::pod;
+use crate::time::Timestamp;
 
-use super::record::{self, Stream};
-use super::sanitise;
+use super::record::{self, Record, Stream};
+
+pub use format::Format;
 
 /// `PIPE_BUF` of Linux, see pipe(7).
-const ATOMIC: usize = 4096;
+pub(super) const ATOMIC: usize = super::ecs::LONGEST;
 /// Bytes that may wait for the reader.
 const WAITING: usize = 2 * 1024 * 1024;
 /// Batches that may wait for the reader.
@@ -76,14 +81,24 @@ struct Batch {
     /// Lines that were left out before these.
     left_out: u64,
     records: Vec<u8>,
+    grave: Vec<Grave>,
+}
+
+/// A record of Stopover's own that is more than [`Level::Info`]: the format of records has no place for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grave {
+    /// Where in its batch the record begins.
+    pub at: usize,
+    /// How grave it is.
+    pub level: Level,
 }
 
 impl Mirror {
-    /// Opens the mirror for the run of `name`.
+    /// Opens the mirror for a run, whose lines look like `format`.
     ///
     /// # Errors
     /// A sentence for the operator on why nothing is mirrored.
-    pub fn start(target: &MirrorTarget, state: &StateDir, name: &str) -> Result<Self, String> {
+    pub fn start(target: &MirrorTarget, state: &StateDir, format: Format) -> Result<Self, String> {
         let Some(path) = resolve(target, state) else {
             return Ok(Self::off());
         };
@@ -91,7 +106,8 @@ impl Mirror {
         let (queue, batches) = sync_channel(WAITING_BATCHES);
         let shared = Arc::new(Shared::default());
         let opened = Instant::now();
-        let writer = Writer { path, file, opened, prefix: format!("[{name}] "), lost: 0, shared: shared.clone() };
+        let out = Out { path, file, opened, lines: Vec::with_capacity(ATOMIC), lost: 0, shared: shared.clone() };
+        let writer = Writer { format, out };
         let thread = thread::Builder::new()
             .name("mirror".to_owned())
             .spawn(move || writer.run(&batches))
@@ -116,8 +132,9 @@ impl Mirror {
         Self { target: None }
     }
 
-    /// Hands over a batch of records, or counts its lines as left out; never waits. An empty batch passes the count on.
-    pub fn offer(&mut self, records: &[u8]) {
+    /// Hands over a batch of records, or counts its lines as left out; never waits. An empty batch passes the count on. `grave` names records
+    /// of it in order.
+    pub fn offer(&mut self, records: &[u8], grave: &[Grave]) {
         let Some(target) = &mut self.target else {
             return;
         };
@@ -126,7 +143,11 @@ impl Mirror {
         }
         let lines = || memchr::memchr_iter(b'\n', records).count() as u64;
         let taken = target.shared.waiting.load(Ordering::Relaxed) + records.len() <= WAITING
-            && match target.queue.try_send(Batch { left_out: target.left_out, records: records.to_vec() }) {
+            && match target.queue.try_send(Batch {
+                left_out: target.left_out,
+                records: records.to_vec(),
+                grave: grave.to_vec(),
+            }) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
             };
@@ -162,7 +183,7 @@ impl Mirror {
         };
         target.shared.give_up_at.get_or_init(|| Instant::now() + FLUSH_WITHIN);
         // The last count needs a place; if there is none, the reader stalls and would not read it either.
-        let _ = target.queue.try_send(Batch { left_out: target.left_out, records: Vec::new() });
+        let _ = target.queue.try_send(Batch { left_out: target.left_out, records: Vec::new(), grave: Vec::new() });
         drop(target.queue);
         let _ = target.thread.join();
     }
@@ -227,11 +248,18 @@ fn open(path: &Path) -> Result<File, OpenError> {
 
 /// The mirror's own thread.
 struct Writer {
+    format: Format,
+    out: Out,
+}
+
+/// What it writes to.
+struct Out {
     path: PathBuf,
     file: Option<File>,
     /// When opening was last tried.
     opened: Instant,
-    prefix: String,
+    /// What the next write takes: never more than one atomic write.
+    lines: Vec<u8>,
     /// Lines given up for lack of a reader and not yet told of.
     lost: u64,
     shared: Arc<Shared>,
@@ -239,62 +267,53 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, batches: &Receiver<Batch>) {
-        let mut lines = Vec::with_capacity(2 * ATOMIC);
         for batch in batches {
-            self.lost += batch.left_out;
-            if self.lost > 0 && self.is_open() {
-                let text = format!(
-                    "{} lines are left out here, for this output was not read in time; the run's log has them",
-                    self.lost
-                );
-                let told = self.lost;
-                self.push(Stream::System, false, text.as_bytes(), &mut lines);
-                self.write(&mut lines);
-                self.lost = self.lost.saturating_sub(told);
+            self.out.lost += batch.left_out;
+            if self.out.lost > 0 && self.out.is_open() {
+                self.tell_of_lost();
             }
-            for record in batch.records.split(|&byte| byte == b'\n').filter(|record| !record.is_empty()) {
+            let mut grave = batch.grave.iter().peekable();
+            let mut at = 0;
+            for record in batch.records.split(|&byte| byte == b'\n') {
+                let level = grave.next_if(|grave| grave.at == at).map_or(Level::Info, |grave| grave.level);
+                at += record.len() + 1;
                 if let Some(record) = record::parse(record) {
-                    self.push(record.stream, record.partial, record.text, &mut lines);
+                    self.push(&record, level);
                 }
             }
-            self.write(&mut lines);
-            self.shared.waiting.fetch_sub(batch.records.len(), Ordering::Relaxed);
+            self.out.write();
+            self.out.shared.waiting.fetch_sub(batch.records.len(), Ordering::Relaxed);
         }
     }
 
-    /// Adds a line, in as many pieces as it needs; `lines` never exceeds one atomic write.
-    fn push(&mut self, stream: Stream, goes_on: bool, text: &[u8], lines: &mut Vec<u8>) {
-        // Printable ASCII is passed on as it is; all else is made safe first, for a terminal will show it.
-        let safe;
-        let mut text = if text.iter().all(|&byte| (b' '..0x7f).contains(&byte) || byte == b'\t') {
-            text
-        } else {
-            safe = sanitise::plain(text);
-            safe.as_bytes()
-        };
-        let speaker: &[u8] = if stream == Stream::System { b"stopover: " } else { b"" };
-        let room = ATOMIC - self.prefix.len() - speaker.len() - "…\n".len();
-        loop {
-            let cut = if text.len() <= room { text.len() } else { char_boundary(text, room) };
-            let (piece, rest) = text.split_at(cut);
-            let marked = goes_on || !rest.is_empty();
-            let size = self.prefix.len() + speaker.len() + piece.len() + "…\n".len();
-            if lines.len() + size > ATOMIC {
-                self.write(lines);
-            }
-            lines.extend_from_slice(self.prefix.as_bytes());
-            lines.extend_from_slice(speaker);
-            lines.extend_from_slice(piece);
-            lines.extend_from_slice(if marked { "…\n".as_bytes() } else { b"\n" });
-            if rest.is_empty() {
-                return;
-            }
-            text = rest;
+    fn tell_of_lost(&mut self) {
+        let lost = self.out.lost;
+        let text =
+            format!("{lost} lines are left out here, for this output was not read in time; the run's log has them");
+        let time = Timestamp::of_this_machine();
+        let record = Record { time, stream: Stream::System, partial: false, text: text.as_bytes() };
+        self.push(&record, Level::Warn);
+        self.out.write();
+        self.out.lost = self.out.lost.saturating_sub(lost);
+    }
+
+    fn push(&mut self, record: &Record<'_>, level: Level) {
+        self.format.lines(record, level, &mut |line| self.out.push(line));
+    }
+}
+
+impl Out {
+    /// Adds a line, in this write or in the next.
+    fn push(&mut self, line: &[u8]) {
+        if self.lines.len() + line.len() > ATOMIC {
+            self.write();
         }
+        self.lines.extend_from_slice(line);
     }
 
     /// Writes what is there and empties it: all of it, or none when the reader is gone or the time is over.
-    fn write(&mut self, lines: &mut Vec<u8>) {
+    fn write(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
         let mut rest = lines.as_slice();
         while !rest.is_empty() && self.is_open() {
             let Some(file) = &mut self.file else { break };
@@ -318,7 +337,8 @@ impl Writer {
         let missed = memchr::memchr_iter(b'\n', rest).count() as u64;
         self.lost += missed;
         self.shared.left_out_in_all.fetch_add(missed, Ordering::Relaxed);
-        lines.clear();
+        self.lines = lines;
+        self.lines.clear();
     }
 
     /// Whether there is something to write to; tries again now and then.
@@ -329,9 +349,4 @@ impl Writer {
         }
         self.file.is_some()
     }
-}
-
-/// The last place at or before `at` that is not within a character.
-fn char_boundary(text: &[u8], at: usize) -> usize {
-    (at.saturating_sub(3)..=at).rev().find(|&index| text[index] & 0xc0 != 0x80).unwrap_or(at)
 }

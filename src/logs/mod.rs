@@ -11,6 +11,7 @@
 //! ```
 
 pub mod archive;
+pub mod ecs;
 pub mod file;
 pub mod mirror;
 pub mod reader;

@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, ResumePolicy};
 use crate::config::Config;
+use crate::events::{Level, Subject};
 use crate::launch::{self, LaunchError};
 use crate::ledger::{
-    self, Acted, Action, Histories, LedgerError, LedgerReader, LedgerWriter, Refusal, Run, RunId, Seen,
+    self, Acted, Action, Histories, LedgerError, LedgerReader, LedgerWriter, Refusal, Run, RunId, Seen, Standing,
 };
 use crate::time::Timestamp;
 use crate::voice::Voice;
@@ -109,10 +110,18 @@ fn report(histories: &Histories, now: Timestamp, voice: &Voice) {
         let Some(account) = run.account(now) else { continue };
         none = false;
         let (migration, short, standing) = (&run.migration, run.id.short(), run.standing(now));
-        voice.say(format_args!("{migration} run {short} is {standing}: {}; {}", account.what, account.next));
+        let text = format_args!("{migration} run {short} is {standing}: {}; {}", account.what, account.next);
+        voice.tell(gravity(standing), Some(&Subject::of(run)), text);
     }
     if none {
         voice.say("no run is unfinished");
+    }
+}
+
+fn gravity(standing: Standing) -> Level {
+    match standing {
+        Standing::Lost | Standing::Failed | Standing::Interrupted => Level::Warn,
+        _ => Level::Info,
     }
 }
 
@@ -149,9 +158,10 @@ impl Watch<'_> {
                 let (migration, short, attempt) = (&run.migration, run.id.short(), resumed.attempt);
                 let standing = run.standing(now);
                 let from = if run.checkpoint.is_some() { "from its checkpoint" } else { "from the start" };
-                self.voice.say(format_args!(
+                let text = format_args!(
                     "{migration} run {short} was {standing} and goes on here by itself, as attempt {attempt}, {from}"
-                ));
+                );
+                self.voice.tell(Level::Info, Some(&Subject::of(&resumed)), text);
                 self.absorb(resumed);
                 Ok(())
             }
@@ -201,7 +211,8 @@ impl Watch<'_> {
     fn say_once(&mut self, run: &Run, reason: &str) {
         if self.told.insert((run.id, run.attempt)) {
             let (migration, short) = (&run.migration, run.id.short());
-            self.voice.say(format_args!("{migration} run {short} does not go on here by itself: {reason}"));
+            let text = format_args!("{migration} run {short} does not go on here by itself: {reason}");
+            self.voice.tell(Level::Warn, Some(&Subject::of(run)), text);
         }
     }
 
@@ -244,7 +255,7 @@ impl<'a> Calm<'a> {
             return Err(error);
         }
         if self.pause.is_zero() {
-            self.voice.say(format_args!("waiting for the ledger, to look after runs: {error}"));
+            self.voice.warn(format_args!("waiting for the ledger, to look after runs: {error}"));
         }
         self.pause = (self.pause * 2).clamp(AGAIN, AGAIN_AT_LAST);
         let _ = self.leave.run_until_cancelled(sleep(self.pause + chance(self.pause))).await;

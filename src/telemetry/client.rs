@@ -3,7 +3,7 @@
 //! It blocks the thread that calls it, which is a thread of the SDK that does nothing else, and is bounded in everything: time, size of
 //! answers, redirects (none: what is in the headers is for one host).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,16 +17,35 @@ use super::settings::Tls;
 /// The largest answer that is read: it says at most how much was rejected, and why.
 const LARGEST_ANSWER: u64 = 64 * 1024;
 
+/// Why the latest request came to nothing, for the exporter tells no more than that it did.
+#[derive(Clone, Debug, Default)]
+pub struct LastError(Arc<Mutex<Option<String>>>);
+
+impl LastError {
+    fn set(&self, error: &ureq::Error) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    /// What it was, once.
+    #[must_use]
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
-pub struct Client(ureq::Agent);
+pub struct Client {
+    agent: ureq::Agent,
+    last_error: LastError,
+}
 
 impl Client {
-    /// A client for one destination.
+    /// A client for one destination, which leaves in `last_error` why a request came to nothing.
     ///
     /// # Errors
     /// A sentence on what is wrong with the certificates or the key.
-    pub fn new(tls: &Tls, timeout: Duration) -> Result<Self, String> {
+    pub fn new(tls: &Tls, timeout: Duration, last_error: LastError) -> Result<Self, String> {
         let mut settings = TlsConfig::builder();
         if let Some(pem) = &tls.authorities {
             let authorities = certificates(pem, "OTEL_EXPORTER_OTLP_CERTIFICATE")?;
@@ -46,7 +65,7 @@ impl Client {
             .http_status_as_error(false)
             .user_agent(concat!("stopover/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self(agent.into()))
+        Ok(Self { agent: agent.into(), last_error })
     }
 }
 
@@ -64,9 +83,11 @@ fn certificates(pem: &[u8], variable: &str) -> Result<Vec<Certificate<'static>>,
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (parts, body) = request.into_parts();
-        let answer = self.0.run(Request::from_parts(parts, body.to_vec()))?;
-        let (parts, mut body) = answer.into_parts();
-        let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
-        Ok(Response::from_parts(parts, Bytes::from(body)))
+        let answered = self.agent.run(Request::from_parts(parts, body.to_vec())).and_then(|answer| {
+            let (parts, mut body) = answer.into_parts();
+            let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
+            Ok(Response::from_parts(parts, Bytes::from(body)))
+        });
+        Ok(answered.inspect_err(|error| self.last_error.set(error))?)
     }
 }

@@ -12,21 +12,21 @@ use opentelemetry_otlp::{
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-use super::client::Client;
+use super::client::{Client, LastError};
 use super::settings::{Destination, Protocol, Signal};
 
 /// How long one export may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of spans. Must be called within a runtime that lives as long as the exporter, as for all of them.
+/// Of spans. Must be called within a runtime that lives as long as the exporter, as for all of them. `why` is told what the exporter does not say.
 ///
 /// # Errors
 /// A sentence on what is wrong with the settings.
-pub fn spans(to: &Destination) -> Result<SpanExporter, String> {
+pub fn spans(to: &Destination, why: &LastError) -> Result<SpanExporter, String> {
     let builder = SpanExporter::builder();
     let built = match to.protocol {
         Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Traces)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, Signal::Traces, why)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -35,11 +35,11 @@ pub fn spans(to: &Destination) -> Result<SpanExporter, String> {
 ///
 /// # Errors
 /// As [`spans`].
-pub fn logs(to: &Destination) -> Result<LogExporter, String> {
+pub fn logs(to: &Destination, why: &LastError) -> Result<LogExporter, String> {
     let builder = LogExporter::builder();
     let built = match to.protocol {
         Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Logs)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, Signal::Logs, why)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -48,22 +48,27 @@ pub fn logs(to: &Destination) -> Result<LogExporter, String> {
 ///
 /// # Errors
 /// As [`spans`].
-pub fn metrics(to: &Destination) -> Result<MetricExporter, String> {
+pub fn metrics(to: &Destination, why: &LastError) -> Result<MetricExporter, String> {
     let builder = MetricExporter::builder();
     let built = match to.protocol {
         Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Metrics)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, Signal::Metrics, why)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
 
-fn over_http<B: WithExportConfig + WithHttpConfig>(builder: B, to: &Destination, signal: Signal) -> Result<B, String> {
+fn over_http<B: WithExportConfig + WithHttpConfig>(
+    builder: B,
+    to: &Destination,
+    signal: Signal,
+    why: &LastError,
+) -> Result<B, String> {
     let timeout = signal.timeout().unwrap_or(TIMEOUT);
     let headers: HashMap<String, String> =
         to.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     Ok(builder
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-        .with_http_client(Client::new(&to.tls, timeout)?)
+        .with_http_client(Client::new(&to.tls, timeout, why.clone())?)
         .with_headers(headers))
 }
 

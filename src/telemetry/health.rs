@@ -13,6 +13,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use super::client::LastError;
 use super::settings::Signal;
 
 /// Who is told of the first failure: which signal, and why.
@@ -22,6 +23,8 @@ pub type Warn = Arc<dyn Fn(Signal, String) + Send + Sync>;
 pub struct Health {
     signal: Signal,
     warn: Warn,
+    /// What the exporter does not say.
+    pub why: LastError,
     told: AtomicBool,
     offered: AtomicU64,
     delivered: AtomicU64,
@@ -40,6 +43,7 @@ impl Health {
         Arc::new(Self {
             signal,
             warn,
+            why: LastError::default(),
             told: AtomicBool::new(false),
             offered: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
@@ -66,15 +70,19 @@ impl Health {
             Err(OTelSdkError::AlreadyShutdown) => {}
             Err(error) => {
                 if !self.told.swap(true, Ordering::Relaxed) {
-                    (self.warn)(self.signal, reason(error));
+                    (self.warn)(self.signal, reason(error, &self.why));
                 }
             }
         }
     }
 }
 
-/// What went wrong, without the SDK's own framing.
-fn reason(error: &OTelSdkError) -> String {
+/// What went wrong, as exactly as it is known.
+#[must_use]
+pub fn reason(error: &OTelSdkError, why: &LastError) -> String {
+    if let Some(why) = why.take() {
+        return why;
+    }
     match error {
         OTelSdkError::Timeout(after) => format!("no answer within {}", crate::time::short_duration(*after)),
         OTelSdkError::InternalFailure(reason) => reason.clone(),

@@ -26,6 +26,7 @@ pub mod keeping;
 mod logs;
 pub mod meters;
 pub mod page;
+mod probe;
 mod recorder;
 pub mod resource;
 pub mod sampling;
@@ -51,6 +52,7 @@ use crate::trace_context::TraceContext;
 use facts::Facts;
 use health::{Counted, Health, Warn};
 use logs::Stamp;
+pub use probe::{Probed, probe};
 pub use recorder::Mask;
 pub use settings::{Destination, Settings, Signal};
 use span::Spans;
@@ -117,7 +119,7 @@ impl Telemetry {
         facts: Facts,
         mask: &Mask,
     ) -> Result<(), String> {
-        let exporter = Counted::new(exporters::spans(to)?, health.clone());
+        let exporter = Counted::new(exporters::spans(to, &health.why)?, health.clone());
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         processor.set_resource(resource);
         let spans = Arc::new(Spans::new(processor, health.clone()));
@@ -126,7 +128,7 @@ impl Telemetry {
     }
 
     fn meter(&mut self, to: &Destination, resource: &Resource, health: &Arc<Health>) -> Result<(), String> {
-        let exporter = Counted::new(exporters::metrics(to)?, health.clone());
+        let exporter = Counted::new(exporters::metrics(to, &health.why)?, health.clone());
         let reader = PeriodicReader::builder(exporter).build();
         self.metrics = Some(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build());
         Ok(())
@@ -139,7 +141,7 @@ impl Telemetry {
         health: &Arc<Health>,
         at: TraceContext,
     ) -> Result<(), String> {
-        let exporter = Counted::new(exporters::logs(to)?, health.clone());
+        let exporter = Counted::new(exporters::logs(to, &health.why)?, health.clone());
         let processor = Stamp::new(BatchLogProcessor::builder(exporter).build(), at, health.clone());
         let provider =
             SdkLoggerProvider::builder().with_log_processor(processor).with_resource(resource.clone()).build();

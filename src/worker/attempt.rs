@@ -13,13 +13,14 @@ use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
 use crate::engine::observer::Observer;
+use crate::events::{Level, Subject};
 use crate::ledger::{
     self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
     RunId, WishKind, Worker,
 };
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
-use crate::logs::mirror::Mirror;
+use crate::logs::mirror::{Format, Mirror};
 use crate::logs::sanitise;
 use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
@@ -45,7 +46,7 @@ use super::report::{Reported, report};
 use super::signals::Signals;
 use super::steps::{Engine, Surroundings};
 use super::supervise::{self, End, Limits};
-use super::warnings::{Subject, Warnings};
+use super::warnings::{self, Warnings};
 use super::{CLAIM_WITHIN, WorkerError};
 
 /// How long pipes that a background process holds open are read after the program has ended.
@@ -195,13 +196,15 @@ impl<'a> Attempt<'a> {
         let warnings = Warnings::default();
         let log = LogFile::open(config.state_dir.run_log(run.id));
         let archive = Archive::new(ledger.clone(), run.id, run.attempt, log.path().to_owned(), log.extent());
-        let mirror = Mirror::start(&config.mirror, &config.state_dir, run.migration.as_str());
+        let subject = Subject::of(&run);
+        let format = Format::of_attempt(config.log_format, &subject, &run.launch.by.operator);
+        let mirror = Mirror::start(&config.mirror, &config.state_dir, format);
         let mirror = mirror.unwrap_or_else(|reason| {
-            warnings.set(Subject::Mirror, Some(reason));
+            warnings.set(warnings::Subject::Mirror, Some(reason));
             Mirror::off()
         });
         let figures = Arc::new(Figures::new(&run, mirror.left_out()));
-        let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone() })
+        let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone(), subject })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
         let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
         if let Some(metrics) = telemetry.metrics() {
@@ -265,7 +268,7 @@ impl<'a> Attempt<'a> {
         // The answer to the claim may have been long on its way, or this process held still since. The guard knows the end of the lease by
         // now, so that from this look on nothing can be late.
         if self.limits(&migration).left(&self.company.pulse).is_zero() {
-            self.pump.note("nothing is started: the right to run is over, or nearly so");
+            self.pump.warn("nothing is started: the right to run is over, or nearly so");
             return Err(Course::TooLate);
         }
         let started = match &migration.work {
@@ -334,18 +337,18 @@ impl<'a> Attempt<'a> {
         let work = async {
             let end = supervise::watch(&mut program, &self.pump, pulse.clone(), signals, &unguarded, limits).await;
             if let Some(reason) = memory.explain(&end.exit) {
-                self.pump.note(reason);
-                self.warnings.set(Subject::Memory, Some(reason.to_owned()));
+                self.pump.warn(reason);
+                self.warnings.set(warnings::Subject::Memory, Some(reason.to_owned()));
             }
             self.pump.drain_until(std::time::Instant::now() + DRAIN_WITHIN.min(limits.left(&pulse)));
             let carried = carried.await.unwrap_or_default();
             if carried.cut_off {
-                self.pump.note("a background process still holds the program's output open; it is no longer read");
+                self.pump.warn("a background process still holds the program's output open; it is no longer read");
             }
             let left = program.end_the_rest(REST_WITHIN.min(limits.left(&pulse))).await;
             if left > 0 {
                 let what = if left == 1 { "process was" } else { "processes were" };
-                self.pump.note(format!("the program has ended, and {left} {what} left behind and ended"));
+                self.pump.warn(format!("the program has ended, and {left} {what} left behind and ended"));
             }
             program.bury();
             let is_success = end.exit == Exit::Status(0) && end.fenced.is_none();
@@ -415,7 +418,7 @@ impl<'a> Attempt<'a> {
             }
             Err(reason) => {
                 let text = format!("what remains cannot be counted: {reason}");
-                self.warnings.set(Subject::Remaining, Some(text));
+                self.warnings.set(warnings::Subject::Remaining, Some(text));
                 None
             }
         }
@@ -450,16 +453,13 @@ impl<'a> Attempt<'a> {
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
         if let Some(reason) = course.fenced() {
             let reason = reason.to_owned();
-            self.pump.note(format!("the work was ended: {reason}"));
+            self.pump.tell(Level::Error, format!("the work was ended: {reason}"));
             self.pump.close();
             return Err(WorkerError::Fenced(reason));
         }
         let outcome = course.outcome(self.company.heart.pulse().wish);
-        self.pump.note(format!(
-            "after {}: {}",
-            short_duration(self.claimed.elapsed()),
-            describe(&outcome, self.company.heart.pulse().wish)
-        ));
+        let what = describe(&outcome, self.company.heart.pulse().wish);
+        self.pump.tell(gravity(&outcome), format!("after {}: {what}", short_duration(self.claimed.elapsed())));
         self.pump.settle().await;
         // No heart beats here: what is left of the lease is for the report.
         let patience = ARCHIVE_WITHIN.min(self.config.lease.margin());
@@ -471,7 +471,7 @@ impl<'a> Attempt<'a> {
             (self.run.id, self.run.attempt),
             |wish| course.outcome(wish),
             if lost { REPORT_LOSS_WITHIN } else { REPORT_WITHIN },
-            |error| self.pump.note(format!("the end cannot be reported yet, and is tried again: {error}")),
+            |error| self.pump.warn(format!("the end cannot be reported yet, and is tried again: {error}")),
         )
         .await;
         if !archived && matches!(reported, Reported::Yes(_)) {
@@ -484,6 +484,14 @@ impl<'a> Attempt<'a> {
             Reported::Fenced(reason) => Err(WorkerError::Fenced(reason)),
             Reported::GaveUp(reason) => Err(WorkerError::Unreported(reason)),
         }
+    }
+}
+
+fn gravity(outcome: &Outcome) -> Level {
+    match outcome {
+        Outcome::Succeeded | Outcome::Stopped => Level::Info,
+        Outcome::Interrupted(_) => Level::Warn,
+        Outcome::Failed(_) => Level::Error,
     }
 }
 
@@ -500,8 +508,8 @@ fn start_telemetry(
     let warn = move |text: String| {
         let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
         let text: String = text.chars().take(LONGEST_WARNING).collect();
-        scribe.note(format!("warning: {text}; the run goes on without"));
-        warnings.set_first(Subject::Telemetry, text);
+        scribe.warn(format!("warning: {text}; the run goes on without"));
+        warnings.set_first(warnings::Subject::Telemetry, text);
     };
     for problem in &settings.problems {
         warn(problem.clone());

@@ -37,9 +37,9 @@ pub async fn keep_guarded(
         }
         match guard.keep_on_post() {
             Ok(false) => {}
-            Ok(true) => pump.note("the guard, which ends the program if the worker cannot, was gone and is replaced"),
+            Ok(true) => pump.warn("the guard, which ends the program if the worker cannot, was gone and is replaced"),
             Err(error) => {
-                pump.note(format!("the guard, which ends the program if the worker cannot, is gone: {error}"));
+                pump.warn(format!("the guard, which ends the program if the worker cannot, is gone: {error}"));
                 unguarded.cancel();
                 over.cancelled().await;
                 break;

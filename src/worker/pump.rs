@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::{oneshot, watch};
 
+use crate::events::{self, Level};
 use crate::ledger::{Checkpoint, EngineProgress, Progress};
 use crate::logs::file::LogFile;
-use crate::logs::mirror::Mirror;
+use crate::logs::mirror::{Grave, Mirror};
 use crate::logs::record::{Stream, push_prefix};
 use crate::logs::sanitise;
 use crate::time::Timestamp;
@@ -58,6 +59,8 @@ pub struct PumpParts {
     pub masks: Arc<Masks>,
     /// What the operator should know.
     pub warnings: Warnings,
+    /// What it all is about.
+    pub subject: events::Subject,
 }
 
 enum Command {
@@ -66,7 +69,7 @@ enum Command {
     /// Log what a helper of native work prints on standard error.
     Overhear(ChildStderr, Sender<Vec<String>>),
     /// Log a line of Stopover's own.
-    Note(String),
+    Note(Level, String),
     /// The program has ended: carry what is left, but only until then.
     DrainUntil(Instant),
     /// Answer when everything so far is in the file.
@@ -108,6 +111,7 @@ impl Pump {
             ended: None,
             drain_until: None,
             records: Vec::with_capacity(2 * WRITE_AT),
+            grave: Vec::new(),
             misunderstood: false,
             said: said.clone(),
             parts,
@@ -129,7 +133,17 @@ impl Pump {
 
     /// Logs a line of Stopover's own.
     pub fn note(&self, text: impl Into<String>) {
-        self.order(Command::Note(text.into()));
+        self.tell(Level::Info, text);
+    }
+
+    /// Logs one that is worth a look.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.tell(Level::Warn, text);
+    }
+
+    /// Logs one.
+    pub fn tell(&self, level: Level, text: impl Into<String>) {
+        self.order(Command::Note(level, text.into()));
     }
 
     /// Ends carrying at `deadline` even if something holds the pipes open.
@@ -185,7 +199,12 @@ pub struct Scribe {
 impl Scribe {
     /// Logs a line of Stopover's own.
     pub fn note(&self, text: String) {
-        self.order(Command::Note(text));
+        self.order(Command::Note(Level::Info, text));
+    }
+
+    /// Logs one that is worth a look.
+    pub fn warn(&self, text: String) {
+        self.order(Command::Note(Level::Warn, text));
     }
 
     /// Logs what a helper prints on standard error, until it ends; its last lines come back then.
@@ -220,6 +239,8 @@ struct Carrier {
     ended: Option<oneshot::Sender<Ended>>,
     drain_until: Option<Instant>,
     records: Vec<u8>,
+    /// Those of them that are.
+    grave: Vec<Grave>,
     /// The one warning about a protocol line was given.
     misunderstood: bool,
     said: Arc<watch::Sender<Said>>,
@@ -237,7 +258,7 @@ impl Carrier {
             self.write();
             self.end_if_due();
             self.parts.log.look_after();
-            self.parts.mirror.offer(&[]);
+            self.parts.mirror.offer(&[], &[]);
             self.parts.warnings.set(Subject::Log, self.parts.log.trouble());
             if let Some(trouble) = self.parts.mirror.trouble() {
                 self.parts.warnings.set(Subject::Mirror, Some(trouble));
@@ -287,7 +308,7 @@ impl Carrier {
                     let framer = Framer::new(Stream::Stderr, &self.parts.masks);
                     self.pipes.push(Pipe { source: stderr.into(), framer, open: true, tail: Some(tail) });
                 }
-                Command::Note(text) => self.note(&text),
+                Command::Note(level, text) => self.note(level, &text),
                 Command::DrainUntil(deadline) => self.drain_until = Some(deadline),
                 Command::Settle(done) => {
                     self.write();
@@ -347,22 +368,28 @@ impl Carrier {
             let warning = format!(
                 "a line that starts with `::stopover` is not understood and stays in the log as it is: {reason}"
             );
-            self.note(&warning);
+            self.note(Level::Warn, &warning);
             self.parts.warnings.set(Subject::Protocol, Some(self.parts.masks.text(&warning)));
         }
     }
 
-    fn note(&mut self, text: &str) {
+    fn note(&mut self, level: Level, text: &str) {
+        let text = self.parts.masks.text(&text.replace('\n', " "));
+        events::of_run(level, &self.parts.subject, &text);
+        if level > Level::Info {
+            self.grave.push(Grave { at: self.records.len(), level });
+        }
         push_prefix(&mut self.records, Timestamp::of_this_machine(), Stream::System, false);
-        self.records.extend_from_slice(self.parts.masks.text(&text.replace('\n', " ")).as_bytes());
+        self.records.extend_from_slice(text.as_bytes());
         self.records.push(b'\n');
     }
 
     fn write(&mut self) {
         if !self.records.is_empty() {
             self.parts.log.append(&self.records);
-            self.parts.mirror.offer(&self.records);
+            self.parts.mirror.offer(&self.records, &self.grave);
             self.records.clear();
+            self.grave.clear();
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::StateDir;
+use crate::events::Level;
 use crate::lease::LeaseTerms;
 use crate::ledger::WishKind;
 use crate::pod::Shutdown;
@@ -122,7 +123,7 @@ pub async fn watch<W: Work>(
                 match pulse.wish {
                     Some(wish) if pulse.is_forced => {
                         if !killed {
-                            pump.note(format!("{}: an operator forces it to {}", W::KILLED, wish.verb()));
+                            pump.warn(format!("{}: an operator forces it to {}", W::KILLED, wish.verb()));
                             work.kill();
                             let why = stopping.map_or(Stop::Wish(wish), |stopping| stopping.why);
                             stopping = Some(Stopping { why, until: Instant::now(), killed: true });
@@ -138,7 +139,7 @@ pub async fn watch<W: Work>(
             () = sleep_until(in_danger), if stopping.is_none() => Stop::LeaseLost,
             () = sleep_until(times_out), if stopping.is_none() => Stop::Timeout(limits.timeout.unwrap_or(far)),
             () = sleep_until(kill_at), if !killed => {
-                pump.note(format!("{}: it did not end in time", W::KILLED));
+                pump.warn(format!("{}: it did not end in time", W::KILLED));
                 work.kill();
                 if let Some(stopping) = &mut stopping {
                     stopping.killed = true;
@@ -155,7 +156,8 @@ pub async fn watch<W: Work>(
         match &mut stopping {
             None => {
                 let reason = reason(why, shutdown.is_some());
-                pump.note(format!("{}: {reason}; it has {}", W::ASKED, short_duration(rounded(time))));
+                let level = if matches!(why, Stop::Wish(_) | Stop::Shutdown) { Level::Info } else { Level::Warn };
+                pump.tell(level, format!("{}: {reason}; it has {}", W::ASKED, short_duration(rounded(time))));
                 work.ask_to_stop(why);
                 stopping = Some(Stopping { why, until, killed: false });
             }
@@ -163,7 +165,7 @@ pub async fn watch<W: Work>(
             Some(stopping) if why == Stop::Shutdown && shutdown.is_some() && until < stopping.until => {
                 stopping.until = until;
                 let left = short_duration(rounded(time));
-                pump.note(format!("{}; it has only {left} to stop", reason(why, true)));
+                pump.warn(format!("{}; it has only {left} to stop", reason(why, true)));
             }
             // It was to be resumed, and now it is not.
             Some(stopping) if (stopping.why, why) == (Stop::Wish(WishKind::Pause), Stop::Wish(WishKind::Cancel)) => {

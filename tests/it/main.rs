@@ -6,6 +6,7 @@ mod catalog;
 mod catalog_steps;
 mod cli;
 mod console;
+mod diagnostics;
 mod doctor;
 mod engine;
 mod faults;

@@ -10,6 +10,9 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::ledger::{LedgerReader, Passport};
 use crate::logs::mirror::Mirror;
+use crate::logs::sanitise;
+use crate::secret::MASK;
+use crate::telemetry::{self, Probed, Settings};
 use crate::time::short_duration;
 
 /// Less than this is warned of, in MiB.
@@ -89,6 +92,27 @@ pub fn check_mirror(config: &Config) -> Check {
         Err(reason) => (Verdict::Warning, format!("{reason}; {missed}")),
     };
     Check { name: "mirror", verdict, text }
+}
+
+/// Whether backends take what runs tell them. Nothing is asked where nothing is configured.
+pub async fn check_telemetry() -> Check {
+    let settings = Settings::of_environment();
+    let probed = telemetry::probe(&settings).await;
+    let is_fine = settings.problems.is_empty() && probed.iter().all(|probed| probed.result.is_ok());
+    let mut told: Vec<String> = probed
+        .into_iter()
+        .map(|Probed { signal, shown, result }| match result {
+            Ok(()) => format!("{} to {shown}", signal.word()),
+            Err(reason) => format!("{} would not arrive at {shown}: {reason}", signal.word()),
+        })
+        .collect();
+    told.extend(settings.problems);
+    let text = if told.is_empty() { "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set".to_owned() } else { told.join("; ") };
+    let mut text = sanitise::plain(text.as_bytes());
+    for secret in &settings.secrets {
+        text = text.replace(secret.expose(), MASK);
+    }
+    Check { name: "telemetry", verdict: if is_fine { Verdict::Ok } else { Verdict::Warning }, text }
 }
 
 /// Says where the ledger is, and what that means for it.

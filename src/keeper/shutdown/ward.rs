@@ -1,10 +1,13 @@
 //! The workers of a pod that ends.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
+use crate::catalog::MigrationId;
+use crate::events::{Level, Subject};
 use crate::keeper::children::Attempt;
 use crate::keeper::events::Death;
 use crate::keeper::neighbours::Task;
@@ -57,7 +60,7 @@ impl Ward {
         }
         for patient in self.workers.iter_mut().filter(|patient| patient.state == State::Met) {
             if !is_first {
-                voice.say(format_args!("{} was being launched, and is asked to stop, too", patient.task.name()));
+                patient.task.tell(voice, Level::Info, "was being launched, and is asked to stop, too");
             }
             send(patient.process, Signal::TERM);
             patient.state = State::Asked;
@@ -89,8 +92,8 @@ impl Ward {
                 continue;
             }
             patient.state = State::Gone { killed };
-            let how = if killed { "was killed" } else { "has stopped" };
-            voice.say(format_args!("{} {how} after {}", patient.task.name(), tenths(patient.met.elapsed())));
+            let (level, how) = if killed { (Level::Warn, "was killed") } else { (Level::Info, "has stopped") };
+            patient.task.tell(voice, level, format_args!("{how} after {}", tenths(patient.met.elapsed())));
         }
     }
 
@@ -98,7 +101,7 @@ impl Ward {
     pub fn kill(&mut self, voice: &Voice) {
         for patient in &mut self.workers {
             if !matches!(patient.state, State::Gone { .. } | State::Killed) {
-                voice.say(format_args!("{} did not stop in time", patient.task.name()));
+                patient.task.tell(voice, Level::Warn, "did not stop in time");
                 patient.state = State::Killed;
             }
             if patient.state == State::Killed {
@@ -150,6 +153,14 @@ impl Ward {
 }
 
 impl Task {
+    /// Says what becomes of it.
+    fn tell(&self, voice: &Voice, level: Level, what: impl Display) {
+        let Attempt { run, number } = self.attempt;
+        let migration = self.migration.as_deref().and_then(|name| MigrationId::new(name).ok());
+        let subject = Subject { run, migration, attempt: Some(number) };
+        voice.tell(level, Some(&subject), format_args!("{} {what}", self.name()));
+    }
+
     fn name(&self) -> String {
         let run = self.attempt.run.short();
         self.migration.as_ref().map_or_else(|| format!("run {run}"), |migration| format!("{migration} (run {run})"))

@@ -65,6 +65,8 @@ pub fn config() -> Config {
         database: Some(Secret::new("mongodb://stopover:s3cret@db-0:27017/payments")),
         environment: Some(EnvironmentName::new("production").unwrap()),
         mirror: MirrorTarget::Off,
+        log_format: stopover::config::LogFormat::Text,
+        diagnostics: stopover::config::Verbosity::default(),
         actor: actor("ana", "stopover-7d9f"),
         from_files: Vec::new(),
         read_only: None,

@@ -1,5 +1,6 @@
 //! The keeper, as PID 1 of a process namespace and as one process among others: real processes, real signals, real namespaces.
 
+mod ecs;
 mod guests;
 mod idle;
 mod killed;

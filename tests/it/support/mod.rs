@@ -1,6 +1,7 @@
 //! What all tests share.
 
 pub mod documents;
+pub mod ecs;
 pub mod link;
 pub mod mongo;
 pub mod otlp;

@@ -100,3 +100,29 @@ fn nothing_is_sent_unless_it_is_asked_for(#[case] variables: &[(&str, &str)]) {
     scene.until(NAME, &["succeeded"]);
     assert_eq!(receiver.received().requests, 0);
 }
+
+#[rstest]
+#[case("http/protobuf")]
+#[case("grpc")]
+fn doctor_asks_the_backend_whether_it_would_take_what_runs_tell(#[case] protocol: &str) {
+    let receiver = if protocol == "grpc" { Receiver::grpc() } else { Receiver::http() };
+    let port = receiver.port();
+    let scene = sample()
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer%20{TOKEN}"))
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
+    let checked = |scene: &Scene| {
+        let report: serde_json::Value = serde_json::from_str(&scene.stopover(&["doctor", "--json"]).stdout).unwrap();
+        report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "telemetry").unwrap().clone()
+    };
+    let check = checked(&scene);
+    assert_eq!(check["verdict"], "ok", "{check}");
+    assert_eq!(receiver.received().requests, 3, "one for each signal");
+    drop(receiver);
+    let check = checked(&scene);
+    assert_eq!(check["verdict"], "warning");
+    let text = check["text"].as_str().unwrap();
+    assert!(text.contains("Connection refused") && text.contains(&port.to_string()), "{text}");
+    assert!(!text.contains(TOKEN));
+    assert_eq!(checked(&Scene::new())["text"], "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set");
+}

@@ -11,7 +11,7 @@ use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
 
 /// A scene whose mirror is a FIFO, and its reading end, which never blocks.
-fn with_fifo() -> (Scene, File) {
+pub(super) fn with_fifo() -> (Scene, File) {
     let scene = Scene::new();
     let path = scene.path().join("stdout-of-pid-1");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -21,7 +21,7 @@ fn with_fifo() -> (Scene, File) {
 }
 
 /// Reads until `enough` has been read; it is asked whenever there is nothing more to read at the moment.
-fn read_until(reader: &mut File, mut enough: impl FnMut(&[u8]) -> bool) -> String {
+pub(super) fn read_until(reader: &mut File, mut enough: impl FnMut(&[u8]) -> bool) -> String {
     let deadline = Instant::now() + 2 * PATIENCE;
     let mut text = Vec::new();
     let mut buffer = vec![0; 65536];
@@ -36,7 +36,7 @@ fn read_until(reader: &mut File, mut enough: impl FnMut(&[u8]) -> bool) -> Strin
     }
 }
 
-fn has(text: &'static str) -> impl FnMut(&[u8]) -> bool {
+pub(super) fn has(text: &'static str) -> impl FnMut(&[u8]) -> bool {
     move |bytes| memchr::memmem::find(bytes, text.as_bytes()).is_some()
 }
 

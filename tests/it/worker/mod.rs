@@ -2,6 +2,7 @@
 
 mod archive;
 mod detached;
+mod ecs;
 mod guarding;
 mod log;
 mod mirror;
