@@ -4,11 +4,11 @@
 //! |---|---|
 //! | console, wall display | `diagnostics/console.DATE.log` in the state directory: [`of_console`] |
 //! | commands that change something | `diagnostics/command.DATE.log`: [`of_command`] |
-//! | worker | the run's log; its own last words in `workers/RUN.log` |
+//! | worker | the run's log, and a backend that is told: [`pass_on`]; its own last words in `workers/RUN.log` |
 //! | keeper and its children | the output of the pod, see [`crate::voice`] |
 //!
 //! All of them are events of `tracing` whose targets begin with `stopover`. What other crates say stays out: a database's driver says
-//! what is in commands and documents. Whoever wants events elsewhere adds a layer beside the one here; a worker has no subscriber otherwise.
+//! what is in commands and documents. A worker has no subscriber unless somebody is told.
 
 mod daily;
 
@@ -74,6 +74,13 @@ fn install(config: &Config, name: &'static str, makes_state_dir: bool) -> Option
     let (layer, diagnostics) = note_in(file, config.diagnostics.level());
     tracing_subscriber::registry().with(layer).try_init().ok()?;
     Some(diagnostics)
+}
+
+/// Passes events on to `layer`, for the rest of this process: for a worker, which has no other subscriber.
+pub fn pass_on(layer: impl Layer<Registry> + Send + Sync) {
+    let events = layer.with_filter(Targets::new().with_target("stopover", LevelFilter::INFO));
+    // It fails only where there is a subscriber already, which a worker has not.
+    let _ = tracing_subscriber::registry().with(events).try_init();
 }
 
 /// What writes events as lines, on a thread of its own.

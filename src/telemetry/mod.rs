@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{BatchLogProcessor, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -45,6 +46,7 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::diagnostics;
 use crate::engine::observer::Observer;
 use crate::ledger::Run;
 use crate::trace_context::TraceContext;
@@ -145,6 +147,7 @@ impl Telemetry {
         let processor = Stamp::new(BatchLogProcessor::builder(exporter).build(), at, health.clone());
         let provider =
             SdkLoggerProvider::builder().with_log_processor(processor).with_resource(resource.clone()).build();
+        diagnostics::pass_on(OpenTelemetryTracingBridge::new(&provider));
         self.logs = Some(provider);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod collector;
 mod faults;
+mod logs;
 mod node;
 mod trace;
 mod transport;
