@@ -144,6 +144,18 @@ impl StateDir {
         self.0.join("workers").join(format!("{run}.log"))
     }
 
+    /// Where workers keep what they count, see [`crate::telemetry::keeping`].
+    #[must_use]
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics")
+    }
+
+    /// What was counted of a migration.
+    #[must_use]
+    pub fn metrics_of(&self, migration: &crate::catalog::MigrationId) -> PathBuf {
+        self.metrics().join(format!("{migration}.json"))
+    }
+
     /// Where consoles and commands note what happens to them.
     #[must_use]
     pub fn diagnostics(&self) -> PathBuf {

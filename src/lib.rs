@@ -9,7 +9,7 @@
 //!       |       |
 //!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
-//!        notify              who is told what happens to runs
+//!    notify  telemetry       who is told what happens to runs; what backends and scrapers see of them
 //!          |
 //!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |

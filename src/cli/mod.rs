@@ -16,6 +16,7 @@ mod keep;
 mod lint;
 mod list;
 mod logs;
+mod metrics;
 mod new;
 mod notify;
 mod onlooker;
@@ -121,6 +122,9 @@ enum Verb {
     /// Be the PID 1 of a pod: reap orphans, and stop every run when it ends
     #[command(name = keeper::VERB)]
     Keep(keep::Args),
+    /// Print figures about runs, as Prometheus reads them
+    #[command(name = keeper::METRICS_VERB)]
+    Metrics,
     /// List who is told what happens to runs, or send them a message to try it
     Notify(notify::Args),
     /// Check every file of the catalog; fails if there is a problem
@@ -176,6 +180,7 @@ impl Verb {
             | Self::Quarantine(_)
             | Self::Doctor(_)
             | Self::Keep(_)
+            | Self::Metrics
             | Self::Lint(_)
             | Self::Notify(_)
             | Self::Completions(_)
@@ -265,6 +270,7 @@ fn carry_out(config: Config, verb: Verb) -> Result<Exit> {
             Verb::Init(args) => init::run(&context, args).await,
             Verb::Doctor(args) => doctor::run(&context, args).await,
             Verb::Interrupted(args) => interrupted::run(&context, args).await,
+            Verb::Metrics => metrics::run(&context).await,
             Verb::Lint(args) => lint::run(&context, args).await,
             Verb::New(args) => new::run(&context, &args),
             Verb::Notify(args) => notify::run(&context, args).await,

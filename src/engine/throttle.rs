@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Speed;
+use crate::ledger::EngineProgress;
 
 /// The longest rest after one batch, however slow it shall go.
 const LONGEST_REST: Duration = Duration::from_secs(10);
@@ -152,7 +153,7 @@ impl Throttle {
     pub fn reason(&self) -> Option<String> {
         let verdict = self.shared.verdict.borrow();
         match (&verdict.hold, &verdict.slow) {
-            (Some(hold), _) => Some(format!("holding: {}", hold.text)),
+            (Some(hold), _) => Some(format!("{}{}", EngineProgress::HOLDING, hold.text)),
             (None, Some(slow)) if verdict.factor >= 0.995 => Some(format!("in smaller batches: {slow}")),
             (None, Some(slow)) => Some(format!("slowed to {:.0} %: {slow}", (verdict.factor * 100.0).max(1.0))),
             (None, None) => None,

@@ -1,7 +1,7 @@
 //! What a keeper starts: short-lived children of the same binary, for everything that needs the ledger.
 
 use std::fmt;
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -44,6 +44,22 @@ impl FromStr for Attempt {
 /// # Errors
 /// What the system says.
 pub fn start(config: &Config, arguments: &[String]) -> io::Result<i32> {
+    spawn(&mut command(config, arguments))
+}
+
+/// Starts a child, and gives back its pid with the reading ends of its standard output and error. It is reaped like everything else.
+///
+/// # Errors
+/// What the system says.
+pub fn start_heard(config: &Config, arguments: &[String]) -> io::Result<(i32, PipeReader, PipeReader)> {
+    let (stdout, its_stdout) = io::pipe()?;
+    let (stderr, its_stderr) = io::pipe()?;
+    // The command holds the writing ends, and is gone before the first read: the child alone decides when the output ends.
+    let pid = spawn(command(config, arguments).stdout(its_stdout).stderr(its_stderr))?;
+    Ok((pid, stdout, stderr))
+}
+
+fn command(config: &Config, arguments: &[String]) -> Command {
     let mut command = Command::new(own_binary());
     // A keeper lives for weeks, and what is in a secret's file is replaced meanwhile: a child reads it for itself.
     let variables = config.as_environment().into_iter().filter(|(name, _)| !config.from_files.contains(name));
@@ -52,6 +68,11 @@ pub fn start(config: &Config, arguments: &[String]) -> io::Result<i32> {
         command.env("STOPOVER_READ_ONLY", "1");
     }
     // An interrupt at a terminal is for the keeper, which asks its children itself.
-    let child = command.process_group(0).spawn()?;
+    command.process_group(0);
+    command
+}
+
+fn spawn(command: &mut Command) -> io::Result<i32> {
+    let child = command.spawn()?;
     i32::try_from(child.id()).map_err(io::Error::other)
 }

@@ -1,4 +1,4 @@
-//! The probes over HTTP, for those who cannot run a command in the pod.
+//! What is answered over HTTP: the probes, for those who cannot run a command in the pod, and the figures, for Prometheus.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -17,16 +19,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::config::StateDir;
+use crate::config::{Config, StateDir};
+use crate::telemetry::page::text;
 
 use super::probe;
+use super::scrape::{ANSWER_WITHIN, Scrapes};
 
 /// Connections at a time; more wait in the system's queue.
 const CONNECTIONS: usize = 64;
 /// How long a request may take to arrive.
 const HEADERS_WITHIN: Duration = Duration::from_secs(2);
-/// How long a connection may last.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection may last: until its request has come, the longest answer is there, and has been taken.
+const CONNECTION_WITHIN: Duration = HEADERS_WITHIN.saturating_add(ANSWER_WITHIN).saturating_add(Duration::from_secs(2));
 /// After a connection could not be accepted, as when all descriptors are in use.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
@@ -34,13 +38,15 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 pub struct Health {
     stopping: AtomicBool,
     state: StateDir,
+    scrapes: Scrapes,
 }
 
 impl Health {
-    /// Of a keeper that works in this state directory.
+    /// Of a keeper with this configuration.
     #[must_use]
-    pub fn of(state: &StateDir) -> Arc<Self> {
-        Arc::new(Self { stopping: AtomicBool::new(false), state: state.clone() })
+    pub fn of(config: &Config) -> Arc<Self> {
+        let (state, scrapes) = (config.state_dir.clone(), Scrapes::new(config));
+        Arc::new(Self { stopping: AtomicBool::new(false), state, scrapes })
     }
 
     /// From now on the pod is not ready.
@@ -110,21 +116,44 @@ async fn serve(stream: TcpStream, health: &Arc<Health>) -> hyper::Result<()> {
         .await
 }
 
-/// The table of what can be asked for; metrics will be one more line.
-async fn answer(method: &Method, path: &str, health: &Arc<Health>) -> Response<String> {
+/// The table of what can be asked for.
+async fn answer(method: &Method, path: &str, health: &Arc<Health>) -> Response<Full<Bytes>> {
+    let mut kind = "text/plain; charset=utf-8";
     let (status, text) = match path {
-        "/livez" | "/readyz" if !matches!(*method, Method::GET | Method::HEAD) => {
-            (StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here".to_owned())
+        "/livez" | "/readyz" | "/metrics" if !matches!(*method, Method::GET | Method::HEAD) => {
+            (StatusCode::METHOD_NOT_ALLOWED, line("only GET is answered here"))
         }
-        "/livez" => (StatusCode::OK, "the keeper lives".to_owned()),
-        "/readyz" => readiness(health).await,
-        _ => (StatusCode::NOT_FOUND, "there are /livez and /readyz".to_owned()),
+        "/livez" => (StatusCode::OK, line("the keeper lives")),
+        "/readyz" => {
+            let (status, text) = readiness(health).await;
+            (status, line(text))
+        }
+        "/metrics" => match figures(health).await {
+            Ok(page) => {
+                kind = text::CONTENT_TYPE;
+                (StatusCode::OK, page)
+            }
+            Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, line(reason)),
+        },
+        _ => (StatusCode::NOT_FOUND, line("there are /livez, /readyz and /metrics")),
     };
-    let mut response = Response::new(text + "\n");
+    let mut response = Response::new(Full::new(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn line(text: impl Into<String>) -> Bytes {
+    (text.into() + "\n").into()
+}
+
+async fn figures(health: &Arc<Health>) -> Result<Bytes, String> {
+    if health.stopping.load(Ordering::Relaxed) {
+        // Nothing is started in a pod that is shut down.
+        return Err("the pod is being shut down".to_owned());
+    }
+    health.scrapes.answer().await
 }
 
 async fn readiness(health: &Arc<Health>) -> (StatusCode, String) {

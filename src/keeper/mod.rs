@@ -7,6 +7,7 @@
 //!                └ time is over ──> SIGKILL ──> `interrupted` (child) ──> ledger
 //! start ───> recovery ──> `recover` (child) ──> ledger
 //! probes ──> probe: the exec probe's answer; listener: the same over HTTP
+//! scrape ──> listener ──> `metrics` (child) ──> ledger, files of the workers
 //! ```
 //!
 //! It holds no connection to anything and has no timer while nothing happens, so that it costs no processor time at all. What needs
@@ -21,6 +22,7 @@ mod neighbours;
 mod post;
 pub mod probe;
 mod recovery;
+mod scrape;
 mod settings;
 mod shutdown;
 
@@ -42,6 +44,7 @@ use listener::{Health, Listener};
 pub use neighbours::VERB;
 use post::{Post, PostError};
 use recovery::Recovery;
+pub use scrape::METRICS_VERB;
 pub use settings::Settings;
 
 /// Why a keeper could not begin, or ended without having been asked to.
@@ -116,7 +119,7 @@ async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
     }
     let listener = match settings.listen {
         None => None,
-        Some(address) => match Listener::open(address, Health::of(&config.state_dir)).await {
+        Some(address) => match Listener::open(address, Health::of(config)).await {
             Ok(listener) => Some(listener),
             Err(source) => {
                 if let Some(post) = post {
@@ -134,7 +137,7 @@ async fn keep(config: &Config, settings: &Settings) -> Result<(), KeeperError> {
         short_duration(settings.grace)
     ));
     if let Some(listener) = &listener {
-        voice.say(format_args!("answers at http://{}/livez and /readyz", listener.address()));
+        voice.say(format_args!("answers at http://{}/livez, /readyz and /metrics", listener.address()));
     }
 
     let mut recovery = Recovery::new(config);

@@ -89,6 +89,17 @@ pub struct RemainingCount {
     pub stalled_since: Option<Timestamp>,
 }
 
+impl EngineProgress {
+    /// What [`EngineProgress::hold`] begins with while no batch may begin.
+    pub const HOLDING: &str = "holding: ";
+
+    /// Whether no batch may begin just now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.starts_with(Self::HOLDING))
+    }
+}
+
 impl Progress {
     /// Longest status line kept, in characters.
     pub const MAX_MESSAGE: usize = 200;

@@ -248,6 +248,20 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// All of them, in the order of the definition.
+    pub const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Running,
+        Self::Pausing,
+        Self::Cancelling,
+        Self::Lost,
+        Self::Paused,
+        Self::Interrupted,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Succeeded,
+    ];
+
     /// The word for it, in screens and scripts.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -57,6 +57,18 @@ struct Target {
     thread: thread::JoinHandle<()>,
 }
 
+/// How many lines are missing in a mirror, to be looked at from anywhere, also once it is closed. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct LeftOut(Option<Arc<Shared>>);
+
+impl LeftOut {
+    /// Lines so far; none of a mirror that is off.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.0.as_ref().map_or(0, |shared| shared.left_out_in_all.load(Ordering::Relaxed))
+    }
+}
+
 /// What both threads see.
 #[derive(Default)]
 struct Shared {
@@ -149,10 +161,16 @@ impl Mirror {
         }
     }
 
+    /// How many lines are left out.
+    #[must_use]
+    pub fn left_out(&self) -> LeftOut {
+        LeftOut(self.target.as_ref().map(|target| target.shared.clone()))
+    }
+
     /// What the operator should know, if lines were left out.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let count = self.target.as_ref()?.shared.left_out_in_all.load(Ordering::Relaxed);
+        let count = self.left_out().lines();
         (count > 0).then(|| {
             format!("{count} lines are missing in the mirror, for nobody read it in time; the run's log has them")
         })

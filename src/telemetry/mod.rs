@@ -1,10 +1,14 @@
-//! What is told to a backend while a run goes on: traces, metrics and logs over OTLP.
+//! What others see of runs from outside: traces, metrics and logs over OTLP while a run goes on, and figures for whoever asks for them.
 //!
 //! ```text
 //! engine ──observer──> recorder ──> span ──┐
 //! worker: claimed, ended ──> trace ────────┼──> bounded queues of the SDK ──> exporters ──> backend
 //! tracing events ──> logs ─────────────────┘                                     |
 //!                                                                   health: counts, one warning
+//! engine, heart, mirror ──> figures ──> meters ──> the same way
+//!                              └──> keeping (thread) ──> metrics/MIGRATION.json ──┐
+//! histories ──> census ──> meters                                                 │
+//!         └───────────────────────────────> page ──> `stopover metrics` ──> Prometheus
 //! ```
 //!
 //! One rule above all: telemetry never slows, blocks or fails a run. Everything is handed over without waiting, into queues of bounded size;
@@ -12,11 +16,17 @@
 //! standard variables name an endpoint.
 
 mod behalf;
+pub mod census;
 mod client;
+pub mod distribution;
 mod exporters;
 mod facts;
+pub mod figures;
 mod health;
+pub mod keeping;
 mod logs;
+pub mod meters;
+pub mod page;
 mod probe;
 mod recorder;
 pub mod resource;

@@ -24,8 +24,11 @@ use crate::logs::mirror::{Format, Mirror};
 use crate::logs::sanitise;
 use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
-use crate::telemetry::{self, Telemetry};
+use crate::telemetry::figures::Figures;
+use crate::telemetry::keeping::Keeping;
+use crate::telemetry::{self, Telemetry, meters};
 use crate::time::short_duration;
+use opentelemetry::metrics::MeterProvider as _;
 
 use super::answering::Manners;
 use super::board::Board;
@@ -78,7 +81,11 @@ pub async fn execute(
     let claimed = Instant::now();
     let run = claim(&*ledger, config, id, attempt).await?;
     guard.renew(claimed, config.lease);
-    Attempt::prepare(config, ledger, run, claimed)?.execute(signals, guard).await
+    let attempt = Attempt::prepare(config, ledger, run, claimed)?;
+    let keeping = Keeping::start(&config.state_dir, attempt.figures.clone());
+    let result = attempt.execute(signals, guard).await;
+    keeping.close();
+    result
 }
 
 /// The launch gave this worker a time to claim its run; until then a ledger that is away is waited for.
@@ -117,6 +124,7 @@ struct Attempt<'a> {
     /// The program's environment.
     variables: BTreeMap<OsString, OsString>,
     warnings: Warnings,
+    figures: Arc<Figures>,
     pump: Pump,
     company: Company,
     telemetry: Telemetry,
@@ -197,14 +205,19 @@ impl<'a> Attempt<'a> {
             warnings.set(warnings::Subject::Mirror, Some(reason));
             Mirror::off()
         });
+        let figures = Arc::new(Figures::new(&run, mirror.left_out()));
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone(), subject })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
         let herald = Herald::new(config, &warnings, pump.scribe());
         let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
-        let observers = telemetry.observer().into_iter().collect();
+        if let Some(metrics) = telemetry.metrics() {
+            meters::observe(&metrics.meter("stopover"), &figures);
+        }
+        let mut observers = vec![figures.clone() as Arc<dyn Observer>];
+        observers.extend(telemetry.observer());
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
-        let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, claimed);
+        let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, figures.clone(), claimed);
         let variables = environment::of_program(config, &run, &secrets);
         let company = Company {
             heart,
@@ -223,6 +236,7 @@ impl<'a> Attempt<'a> {
             masks,
             variables,
             warnings,
+            figures,
             pump,
             company,
             telemetry,
@@ -429,6 +443,9 @@ impl<'a> Attempt<'a> {
         }
         let left = Shutdown::under_way(&self.config.state_dir).map_or(Duration::MAX, |shutdown| shutdown.left() / 2);
         let missing = telemetry.finish(TELEMETRY_WITHIN.min(left));
+        for (signal, count) in &missing {
+            self.figures.dropped(*signal, *count);
+        }
         if !missing.is_empty() {
             let missing: Vec<_> =
                 missing.iter().map(|(signal, count)| format!("{count} of its {}", signal.word())).collect();

@@ -12,6 +12,7 @@ use crate::ledger::{
     Beat, Checkpoint, LedgerError, LedgerWriter, Progress, Refusal, Run, RunId, SpeedChange, WishKind,
 };
 
+use crate::telemetry::figures::Figures;
 use crate::time::short_duration;
 
 use super::board::Board;
@@ -47,6 +48,7 @@ pub struct Heart {
     attempt: u32,
     lease: LeaseTerms,
     board: Board,
+    figures: Arc<Figures>,
     /// The checkpoint that the ledger has confirmed.
     stored: Option<Checkpoint>,
     /// A beat that was given up may arrive until then, and put an older checkpoint back: the latest is said with every beat.
@@ -61,13 +63,24 @@ impl Heart {
         run: &Run,
         lease: LeaseTerms,
         board: Board,
+        figures: Arc<Figures>,
         claimed: Instant,
     ) -> (Self, watch::Receiver<Pulse>) {
         let first =
             Pulse { renewed: claimed, wish: None, is_forced: false, speed: run.speed(), fenced: None, trouble: None };
         let (pulse, seen) = watch::channel(first);
         (
-            Self { ledger, run: run.id, attempt: run.attempt, lease, board, stored: None, doubtful_until: None, pulse },
+            Self {
+                ledger,
+                run: run.id,
+                attempt: run.attempt,
+                lease,
+                board,
+                figures,
+                stored: None,
+                doubtful_until: None,
+                pulse,
+            },
             seen,
         )
     }
@@ -104,9 +117,12 @@ impl Heart {
         let said = self.board.said().borrow().checkpoint.clone();
         let is_sure = self.doubtful_until.is_none_or(|until| Instant::now() > until);
         let news = said.filter(|checkpoint| !is_sure || self.stored.as_ref() != Some(checkpoint));
-        let beat = Beat { progress: self.board.progress(), checkpoint: news.clone(), lease: self.lease.length() };
+        let progress = self.board.progress();
+        self.figures.progress(&progress);
+        let beat = Beat { progress, checkpoint: news.clone(), lease: self.lease.length() };
         let sent = Instant::now();
         let answer = self.in_time(self.ledger.beat(self.run, self.attempt, beat)).await;
+        self.figures.renewed(sent.elapsed(), answer.is_ok());
         match answer {
             Ok(reply) => {
                 if news.is_some() {

@@ -14,6 +14,7 @@ mod keeper;
 mod ledger;
 mod logs;
 mod manifests;
+mod metrics;
 mod mongodb;
 mod native;
 mod notify;

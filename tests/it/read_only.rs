@@ -37,6 +37,7 @@ const LOOKING: &[(&[&str], i32)] = &[
     (&["quarantine", NAME], 7),
     (&["doctor"], 0),
     (&["doctor", "--json"], 0),
+    (&["metrics"], 0),
     (&["lint"], 0),
     (&["notify"], 0),
     (&["completions", "bash"], 0),

@@ -8,7 +8,7 @@ use crate::support::pod::Pod;
 use crate::support::scene::{PATIENCE, Scene};
 
 /// Processor time used, in hundredths of a second.
-fn ticks(pid: i32) -> u64 {
+pub fn ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()

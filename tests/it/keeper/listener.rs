@@ -11,8 +11,8 @@ use crate::support::pod::Pod;
 use crate::support::scene::{PATIENCE, Scene};
 
 /// Where a keeper says that it answers.
-fn address(pod: &Pod) -> String {
-    pod.says("/livez and /readyz");
+pub fn address(pod: &Pod) -> String {
+    pod.says("/readyz and /metrics");
     let output = pod.output();
     let (_, rest) = output.split_once("http://").unwrap();
     rest.split_once('/').unwrap().0.to_owned()

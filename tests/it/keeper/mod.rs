@@ -5,6 +5,7 @@ mod guests;
 mod idle;
 mod killed;
 mod listener;
+mod metrics;
 mod post;
 mod probe;
 mod reaping;

@@ -6,6 +6,7 @@ pub mod link;
 pub mod mongo;
 pub mod otlp;
 pub mod pod;
+pub mod promtool;
 pub mod proxy;
 pub mod pty;
 pub mod replica_set;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{WAIT_FOR_GO, go, lines};
+use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
 
 /// A scene whose mirror is a FIFO, and its reading end, which never blocks.
@@ -71,6 +72,8 @@ fn a_reader_that_stalls_holds_nothing_up_and_learns_what_it_missed() {
     go(&scene);
     let run = scene.until("flood", &["succeeded"]);
     assert!(run["warnings"].to_string().contains("missing in the mirror"), "{run}");
+    let counted = format!("stopover_mirror_lines_dropped_total{{migration=\"flood\"}} {left_out}\n");
+    eventually("what was left out is counted", PATIENCE, || scene.must(&["metrics"]).contains(&counted).then_some(()));
 }
 
 /// How many lines are in the mirror, and how many it says are not.
