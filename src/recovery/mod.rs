@@ -9,7 +9,7 @@
 //! ```
 //!
 //! In a rolling update the new pod starts while the old one is still at work, so looking once is not enough: this follows the ledger as long as
-//! there is anything that may go on by itself, or anybody who wants to be told of what is lost. Whether a pod may is decided by the ledger ([`crate::ledger::Run::apply`]), at once for all
+//! there is anything that may go on by itself, or anybody who wants to be told of what is lost or of runs by state. Whether a pod may is decided by the ledger ([`crate::ledger::Run::apply`]), at once for all
 //! pods; here it is only decided whether it should.
 
 mod judge;
@@ -17,7 +17,7 @@ mod teller;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -30,6 +30,7 @@ use crate::launch::{self, LaunchError};
 use crate::ledger::{
     self, Acted, Action, Histories, LedgerError, LedgerReader, LedgerWriter, Refusal, Run, RunId, Seen, Standing,
 };
+use crate::telemetry::States;
 use crate::time::Timestamp;
 use crate::voice::Voice;
 
@@ -43,6 +44,8 @@ pub const VERB: &str = "recover";
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What may be added, by chance: pods that started together do not ask together.
 const JITTER: Duration = Duration::from_secs(2);
+/// How long the end is put off to send a last count: the pod has seconds.
+const STATES_WITHIN: Duration = Duration::from_millis(500);
 /// How soon a ledger that is away is tried again at first.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How soon at last.
@@ -77,8 +80,10 @@ pub async fn watch(
     let lookout = Lookout { catalog, config, since: now };
     let parent = rustix::process::getppid();
     let teller = Teller::new(config, voice);
-    let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new(), teller };
+    let states = States::start(config, say_from_anywhere(config));
+    let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new(), teller, states };
     loop {
+        watch.count(now);
         match watch.look(now, leave).await {
             Ok(()) => calm.restored(),
             Err(error) => calm.wait(error).await?,
@@ -96,9 +101,18 @@ pub async fn watch(
                     watch.absorb(run);
                 }
             }
-            Some(Err(error)) => calm.wait(error).await?,
+            Some(Err(error)) => {
+                watch.forget();
+                calm.wait(error).await?;
+            }
         }
     }
+}
+
+/// What threads of telemetry have to say.
+fn say_from_anywhere(config: &Config) -> impl Fn(String) + Send + Sync + 'static {
+    let voice = Mutex::new(Voice::on_stdout(config.log_format));
+    move |text| voice.lock().unwrap_or_else(PoisonError::into_inner).warn(text)
 }
 
 async fn begin(config: &Config) -> Result<(Arc<dyn LedgerReader>, Seen<Histories>), LedgerError> {
@@ -139,6 +153,8 @@ struct Watch<'a> {
     /// Attempts of which was said already why they do not go on here, where the ledger could not be told.
     told: HashSet<(RunId, u32)>,
     teller: Teller,
+    /// Who has runs by state sent to a backend, if anybody.
+    states: Option<States>,
 }
 
 impl Watch<'_> {
@@ -188,7 +204,24 @@ impl Watch<'_> {
         Ok(())
     }
 
+    /// Runs by state, as they are now.
+    fn count(&self, now: Timestamp) {
+        if let Some(states) = &self.states {
+            states.take(&self.histories, now);
+        }
+    }
+
+    /// Nobody knows how they are.
+    fn forget(&self) {
+        if let Some(states) = &self.states {
+            states.forget();
+        }
+    }
+
     async fn finish_telling(&mut self) -> Result<(), LedgerError> {
+        if let Some(states) = self.states.take() {
+            states.finish(STATES_WITHIN);
+        }
         self.teller.settle().await;
         self.record_told().await
     }
@@ -277,6 +310,7 @@ impl Watch<'_> {
         let lookout = self.lookout;
         let goes_on_by_itself = |entry: &Entry| matches!(entry, Entry::Ready(it) if it.resume == ResumePolicy::Auto);
         self.teller.is_needed()
+            || self.states.is_some()
             || lookout.catalog.entries.iter().any(goes_on_by_itself)
             || self.histories.values().filter_map(|history| history.latest.as_deref()).any(|run| lookout.concerns(run))
     }

@@ -33,12 +33,14 @@ pub mod resource;
 pub mod sampling;
 mod settings;
 mod span;
+mod states;
 mod trace;
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{BatchLogProcessor, SdkLoggerProvider};
@@ -54,17 +56,22 @@ use crate::trace_context::TraceContext;
 
 pub use behalf::tell_of;
 use facts::Facts;
+use figures::Figures;
 use health::{Counted, Health, Warn};
 use logs::Stamp;
 pub use probe::{Probed, probe};
 pub use recorder::Mask;
 pub use settings::{Destination, Settings, Signal};
 use span::Spans;
+pub use states::States;
 use trace::Trace;
 pub use trace::{Absent, Ending};
 
 /// How threads of telemetry are called: when one of them panics, the run goes on.
 pub const THREADS: [&str; 2] = ["OpenTelemetry", "telemetry"];
+
+/// Who measures, as a backend knows it.
+const SCOPE: &str = "stopover";
 
 /// The telemetry of one attempt.
 #[derive(Default)]
@@ -129,9 +136,7 @@ impl Telemetry {
     }
 
     fn meter(&mut self, to: &Destination, resource: &Resource, health: &Arc<Health>) -> Result<(), String> {
-        let exporter = Counted::new(exporters::metrics(to, &health.why)?, health.clone());
-        let reader = PeriodicReader::builder(exporter).build();
-        self.metrics = Some(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build());
+        self.metrics = Some(provider(resource, to, health)?);
         Ok(())
     }
 
@@ -157,16 +162,11 @@ impl Telemetry {
         self.trace.as_ref().map(|(trace, _)| trace.recorder() as Arc<dyn Observer>)
     }
 
-    /// Where figures are sent from, if they are.
-    #[must_use]
-    pub fn metrics(&self) -> Option<&SdkMeterProvider> {
-        self.metrics.as_ref()
-    }
-
-    /// Where log records are sent from, if they are.
-    #[must_use]
-    pub fn logs(&self) -> Option<&SdkLoggerProvider> {
-        self.logs.as_ref()
+    /// Has these figures sent, if figures are.
+    pub fn observe(&self, figures: &Arc<Figures>) {
+        if let Some(metrics) = &self.metrics {
+            meters::observe(&metrics.meter(SCOPE), figures);
+        }
     }
 
     /// Whether [`Self::ended`] makes use of what it is told.
@@ -208,6 +208,13 @@ fn spans(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<
     let mut processor = BatchSpanProcessor::builder(exporter).build();
     processor.set_resource(resource);
     Ok(Arc::new(Spans::new(processor, health.clone())))
+}
+
+/// Where figures are sent from.
+fn provider(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<SdkMeterProvider, String> {
+    let exporter = Counted::new(exporters::metrics(to, &health.why)?, health.clone());
+    let reader = PeriodicReader::builder(exporter).build();
+    Ok(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build())
 }
 
 /// A runtime of its own for connections: the worker's is busy with other things, and must not be waited for by threads of the SDK.

@@ -92,7 +92,7 @@ impl Spans {
     /// Over `processor`, counted in `health`.
     #[must_use]
     pub fn new(processor: BatchSpanProcessor, health: Arc<Health>) -> Self {
-        Self { processor, health, scope: InstrumentationScope::builder("stopover").with_version(VERSION).build() }
+        Self { processor, health, scope: InstrumentationScope::builder(super::SCOPE).with_version(VERSION).build() }
     }
 
     /// Hands a span over.

@@ -26,9 +26,8 @@ use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
 use crate::telemetry::figures::Figures;
 use crate::telemetry::keeping::Keeping;
-use crate::telemetry::{self, Telemetry, meters};
+use crate::telemetry::{self, Telemetry};
 use crate::time::short_duration;
-use opentelemetry::metrics::MeterProvider as _;
 
 use super::answering::Manners;
 use super::board::Board;
@@ -210,9 +209,7 @@ impl<'a> Attempt<'a> {
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
         let herald = Herald::new(config, &warnings, pump.scribe());
         let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
-        if let Some(metrics) = telemetry.metrics() {
-            meters::observe(&metrics.meter("stopover"), &figures);
-        }
+        telemetry.observe(&figures);
         let mut observers = vec![figures.clone() as Arc<dyn Observer>];
         observers.extend(telemetry.observer());
         let (counts, remaining) = watch::channel(None);

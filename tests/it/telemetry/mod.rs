@@ -4,6 +4,7 @@ mod behalf;
 mod collector;
 mod faults;
 mod logs;
+mod metrics;
 mod node;
 mod trace;
 mod transport;

@@ -1,0 +1,71 @@
+//! Runs by state, sent by whoever follows the ledger: a pod in which nothing runs has something to tell, too.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+use crate::config::Config;
+use crate::ledger::Histories;
+use crate::time::Timestamp;
+
+use super::census::Census;
+use super::health::{Health, Warn};
+use super::resource::resource;
+use super::{SCOPE, Settings, Signal, Wires, meters, provider};
+
+/// Sends until it is dropped.
+pub struct States {
+    census: Arc<Census>,
+    provider: SdkMeterProvider,
+    _wires: Wires,
+}
+
+impl States {
+    /// `None` where metrics are not sent. `warn` is told once why they are not, or do not arrive.
+    #[must_use]
+    pub fn start(config: &Config, warn: impl Fn(String) + Send + Sync + 'static) -> Option<Self> {
+        let settings = Settings::of_environment();
+        let to = settings.metrics?;
+        let shown = to.shown.clone();
+        let warn: Warn = Arc::new(move |_, reason| warn(format!("runs by state do not arrive at {shown}: {reason}")));
+        let health = Health::of(Signal::Metrics, warn.clone());
+        let started = Wires::new().map_err(|error| format!("no thread for it: {error}")).and_then(|wires| {
+            let entered = wires.enter();
+            let provider = provider(&resource(config), &to, &health);
+            drop(entered);
+            Ok((provider?, wires))
+        });
+        match started {
+            Ok((provider, wires)) => {
+                let census = Arc::new(Census::default());
+                meters::observe_runs(&provider.meter(SCOPE), &census);
+                Some(Self { census, provider, _wires: wires })
+            }
+            Err(reason) => {
+                warn(Signal::Metrics, reason);
+                None
+            }
+        }
+    }
+
+    /// Takes in how it is at `now`, a time of the ledger's clock.
+    pub fn take(&self, histories: &Histories, now: Timestamp) {
+        self.census.take(histories, now);
+    }
+
+    /// The ledger is away.
+    pub fn forget(&self) {
+        self.census.forget();
+    }
+
+    /// Sends the last state, for at most `within`; blocks so long.
+    pub fn finish(self, within: Duration) {
+        // What does not arrive is of no use any more.
+        thread::scope(|scope| {
+            scope.spawn(|| self.provider.shutdown_with_timeout(within));
+        });
+    }
+}
