@@ -107,8 +107,7 @@ impl Audience {
         if missing.is_empty() {
             return true;
         }
-        let missing: Vec<_> =
-            missing.iter().map(|(signal, count)| format!("{count} of its {}", signal.word())).collect();
+        let missing: Vec<_> = missing.iter().map(|(signal, count)| format!("{count} {}", signal.items())).collect();
         pump.warn(format!("telemetry: not delivered were {}", missing.join(", ")));
         false
     }
