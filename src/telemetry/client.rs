@@ -12,6 +12,8 @@ use http::{Request, Response};
 use opentelemetry_http::{HttpClient, HttpError};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
+use crate::http_trouble::HttpTrouble;
+
 use super::settings::Tls;
 
 /// The largest answer that is read: it says at most how much was rejected, and why.
@@ -22,8 +24,9 @@ const LARGEST_ANSWER: u64 = 64 * 1024;
 pub struct LastError(Arc<Mutex<Option<String>>>);
 
 impl LastError {
-    fn set(&self, error: &ureq::Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    fn set(&self, error: &ureq::Error, within: Duration) {
+        let reason = HttpTrouble::of(error, within, "OTEL_EXPORTER_OTLP_CERTIFICATE").reason;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
     /// What it was, once.
@@ -37,6 +40,7 @@ impl LastError {
 #[derive(Debug)]
 pub struct Client {
     agent: ureq::Agent,
+    timeout: Duration,
     last_error: LastError,
 }
 
@@ -65,7 +69,7 @@ impl Client {
             .http_status_as_error(false)
             .user_agent(concat!("stopover/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: agent.into(), last_error })
+        Ok(Self { agent: agent.into(), timeout, last_error })
     }
 }
 
@@ -88,6 +92,6 @@ impl HttpClient for Client {
             let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
             Ok(Response::from_parts(parts, Bytes::from(body)))
         });
-        Ok(answered.inspect_err(|error| self.last_error.set(error))?)
+        Ok(answered.inspect_err(|error| self.last_error.set(error, self.timeout))?)
     }
 }

@@ -35,6 +35,7 @@ mod steps;
 pub mod strays;
 mod supervise;
 mod tail;
+mod unescape;
 mod warnings;
 
 use std::time::Duration;
