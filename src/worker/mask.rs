@@ -199,7 +199,7 @@ mod tests {
     #[case::the_least(r#"pa&ss/w"o\rd'é😀<"#, r#"pa&ss/w\"o\\rd'é😀<"#)]
     #[case::for_pages(r#"pa&ss/w"o\rd'é😀<"#, r#"pa\u0026ss/w\"o\\rd\u0027é😀\u003c"#)]
     #[case::slashes_and_ascii(r#"pa&ss/w"o\rd'é😀<"#, r#"pa&ss\/w\"o\\rd'\u00e9\ud83d\ude00<"#)]
-    #[case::upper_case(r#"pa&ss/w"o\rd'é😀<"#, r#"pa\u0026ss\u002Fw\u0022o\u005Crd\u0027\u00E9\uD83D\uDE00\u003C"#)]
+    #[case::upper_case(r#"pa&ss/w"o\rd'é😀<"#, r"pa\u0026ss\u002Fw\u0022o\u005Crd\u0027\u00E9\uD83D\uDE00\u003C")]
     #[case::within_another(r#"pa&ss"word"#, r#"pa\\u0026ss\\\"word"#)]
     #[case::of_nothing_but_escapes("&&&&", r"\u0026&\u0026\u0026")]
     fn a_secret_is_masked_however_a_logger_escapes_it(#[case] secret: &str, #[case] written: &str) {

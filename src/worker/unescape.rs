@@ -20,16 +20,13 @@ impl Unescaped {
         let mut escapes = Vec::new();
         while at < original.len() {
             let start = text.len();
-            let length = match escape(&original[at..]) {
-                Some((character, length)) => {
-                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    escapes.push((start..text.len(), at..at + length));
-                    length
-                }
-                None => {
-                    text.push(original[at]);
-                    1
-                }
+            let length = if let Some((character, length)) = escape(&original[at..]) {
+                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                escapes.push((start..text.len(), at..at + length));
+                length
+            } else {
+                text.push(original[at]);
+                1
             };
             at += length;
             let run = memchr(b'\\', &original[at..]).unwrap_or(original.len() - at);
