@@ -36,6 +36,16 @@ impl Signal {
         }
     }
 
+    /// What is counted of it, for people.
+    #[must_use]
+    pub fn items(self) -> &'static str {
+        match self {
+            Self::Traces => "spans",
+            Self::Metrics => "reports of figures",
+            Self::Logs => "log records",
+        }
+    }
+
     fn upper(self) -> &'static str {
         match self {
             Self::Traces => "TRACES",

@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
-use crate::engine::observer::Observer;
 use crate::events::{Level, Subject};
 use crate::ledger::{
     self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
@@ -21,21 +20,18 @@ use crate::ledger::{
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::{Format, Mirror};
-use crate::logs::sanitise;
-use crate::pod::Shutdown;
 use crate::process::ProcessIdentity;
+use crate::telemetry;
 use crate::telemetry::figures::Figures;
-use crate::telemetry::keeping::Keeping;
-use crate::telemetry::{self, Telemetry};
 use crate::time::short_duration;
 
 use super::answering::Manners;
+use super::audience::Audience;
 use super::board::Board;
 use super::company::{Company, Needs};
 use super::environment;
 use super::guard::Guard;
 use super::heart::Heart;
-use super::herald::Herald;
 use super::mask::Masks;
 use super::memory::MemoryKills;
 use super::outcome::{self, Stop};
@@ -59,10 +55,6 @@ const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
 const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
 /// How long the ledger is asked for the history of the run that is told to a backend.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
-/// Characters of a warning about telemetry: a receiver may answer at length.
-const LONGEST_WARNING: usize = 300;
-/// How long the end of the process is put off to deliver telemetry.
-const TELEMETRY_WITHIN: Duration = Duration::from_secs(3);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
 const REPORT_WITHIN: Duration = Duration::from_mins(30);
 /// The same when the lease was lost: the run reads as lost by then, and may be taken over.
@@ -80,11 +72,7 @@ pub async fn execute(
     let claimed = Instant::now();
     let run = claim(&*ledger, config, id, attempt).await?;
     guard.renew(claimed, config.lease);
-    let attempt = Attempt::prepare(config, ledger, run, claimed)?;
-    let keeping = Keeping::start(&config.state_dir, attempt.figures.clone());
-    let result = attempt.execute(signals, guard).await;
-    keeping.close();
-    result
+    Attempt::prepare(config, ledger, run, claimed)?.execute(signals, guard).await
 }
 
 /// The launch gave this worker a time to claim its run; until then a ledger that is away is waited for.
@@ -123,14 +111,10 @@ struct Attempt<'a> {
     /// The program's environment.
     variables: BTreeMap<OsString, OsString>,
     warnings: Warnings,
-    figures: Arc<Figures>,
     pump: Pump,
     company: Company,
-    telemetry: Telemetry,
-    /// Who is told what native steps do.
-    observers: Vec<Arc<dyn Observer>>,
+    audience: Audience,
     counts: watch::Sender<Option<RemainingCount>>,
-    herald: Herald,
 }
 
 /// How it went.
@@ -207,11 +191,7 @@ impl<'a> Attempt<'a> {
         let figures = Arc::new(Figures::new(&run, mirror.left_out()));
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone(), subject })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
-        let herald = Herald::new(config, &warnings, pump.scribe());
-        let telemetry = start_telemetry(config, &settings, &run, &masks, &pump, &warnings);
-        telemetry.observe(&figures);
-        let mut observers = vec![figures.clone() as Arc<dyn Observer>];
-        observers.extend(telemetry.observer());
+        let audience = Audience::gather(config, &settings, &run, figures.clone(), &masks, &pump, &warnings);
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
         let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, figures.clone(), claimed);
@@ -225,22 +205,7 @@ impl<'a> Attempt<'a> {
             lease: config.lease,
             pulse,
         };
-        Ok(Self {
-            config,
-            ledger,
-            run,
-            claimed,
-            masks,
-            variables,
-            warnings,
-            figures,
-            pump,
-            company,
-            telemetry,
-            observers,
-            counts,
-            herald,
-        })
+        Ok(Self { config, ledger, run, claimed, masks, variables, warnings, pump, company, audience, counts })
     }
 
     async fn execute(mut self, signals: &mut Signals, guard: &mut Guard) -> Result<(), WorkerError> {
@@ -249,7 +214,6 @@ impl<'a> Attempt<'a> {
             "attempt {} of run {} ({}) starts, launched by {} from pod {}",
             run.attempt, run.id, run.migration, by.operator, by.place.pod
         ));
-        self.herald.started(run);
         let course = match self.start() {
             Ok((migration, Started::Program(program, output))) => {
                 self.accompany(&migration, program, output, signals, guard).await
@@ -280,7 +244,8 @@ impl<'a> Attempt<'a> {
                 Started::Program(program, output)
             }
             Work::Steps(steps) => {
-                let Self { config, ledger, run, variables, masks, pump, warnings, observers, .. } = self;
+                let Self { config, ledger, run, variables, masks, pump, warnings, .. } = self;
+                let observers = &self.audience.observers();
                 let surroundings = Surroundings { config, ledger, run, masks, pump, warnings, observers };
                 Started::Steps(Engine::start(&surroundings, steps, variables.clone()).map_err(not_started)?)
             }
@@ -380,7 +345,8 @@ impl<'a> Attempt<'a> {
         let tuner = engine.tuner();
         let pulse = self.company.pulse.clone();
         let mut speeds = pulse.clone();
-        let vigil = self.herald.watch_holds(&self.run, engine.throttle(), self.pump.said(), self.counts.subscribe());
+        let vigil =
+            self.audience.herald.watch_holds(&self.run, engine.throttle(), self.pump.said(), self.counts.subscribe());
         let tuning = async {
             while speeds.changed().await.is_ok() {
                 tuner(&speeds.borrow_and_update());
@@ -427,29 +393,20 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Tells the backend how it ended, once the ledger has it, and delivers what is waiting. A run that was lost is told of by whoever takes it over.
-    async fn tell(&mut self, reported: &Reported) {
-        let telemetry = std::mem::take(&mut self.telemetry);
-        if let Reported::Yes { outcome, .. } = reported
-            && telemetry.is_traced()
-        {
-            let events = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
-            let events = events.ok().and_then(Result::ok).unwrap_or_default();
-            let (wish, progress) = (self.company.heart.pulse().wish, self.company.heart.progress());
-            telemetry.ended(&telemetry::Ending { outcome, wish, progress: &progress, events: &events });
+    /// Tells of the end, which the ledger has.
+    async fn tell(&mut self, outcome: &Outcome, run: Option<Box<Run>>) {
+        let run = match run {
+            Some(run) => Some(run),
+            // It is known to stand still; what it is now is worth one look.
+            None => self.look_again().await,
+        };
+        let mut events = Vec::new();
+        if self.audience.wants_history() {
+            let asked = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
+            events = asked.ok().and_then(Result::ok).unwrap_or_default();
         }
-        let left = Shutdown::under_way(&self.config.state_dir).map_or(Duration::MAX, |shutdown| shutdown.left() / 2);
-        let missing = telemetry.finish(TELEMETRY_WITHIN.min(left));
-        for (signal, count) in &missing {
-            self.figures.dropped(*signal, *count);
-        }
-        if !missing.is_empty() {
-            let missing: Vec<_> =
-                missing.iter().map(|(signal, count)| format!("{count} of its {}", signal.word())).collect();
-            self.pump.note(format!("telemetry: not delivered were {}", missing.join(", ")));
-            self.pump.settle().await;
-            self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
-        }
+        let (wish, progress) = (self.company.heart.pulse().wish, self.company.heart.progress());
+        self.audience.ended(run.as_deref(), outcome, wish, &progress, &events);
     }
 
     /// The run as the ledger has it now, if it answers.
@@ -463,6 +420,7 @@ impl<'a> Attempt<'a> {
         if let Some(reason) = course.fenced() {
             let reason = reason.to_owned();
             self.pump.tell(Level::Error, format!("the work was ended: {reason}"));
+            self.audience.dismiss(&self.pump);
             self.pump.close();
             return Err(WorkerError::Fenced(reason));
         }
@@ -483,24 +441,19 @@ impl<'a> Attempt<'a> {
             |error| self.pump.warn(format!("the end cannot be reported yet, and is tried again: {error}")),
         )
         .await;
-        if let Reported::Yes { run, .. } = &reported {
-            let ended = match run {
-                Some(run) => Some(run.clone()),
-                // It is known to stand still; what it is now is worth one look.
-                None => self.look_again().await,
-            };
-            self.herald.ended(ended.as_deref());
+        if let Reported::Yes { outcome, run } = &reported {
+            self.tell(outcome, run.clone()).await;
+            if !archived {
+                self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
+            }
         }
-        if !archived && matches!(reported, Reported::Yes { .. }) {
-            self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
-        }
-        self.tell(&reported).await;
-        if !self.herald.settle(&self.config.state_dir).await {
+        if !self.audience.settle(&self.pump, &self.config.state_dir).await {
             // What was noted meanwhile belongs into the archive, too.
             self.pump.settle().await;
             self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
         }
         self.pump.close();
+        self.audience.close();
         match reported {
             Reported::Yes { .. } => Ok(()),
             Reported::Fenced(reason) => Err(WorkerError::Fenced(reason)),
@@ -515,33 +468,6 @@ fn gravity(outcome: &Outcome) -> Level {
         Outcome::Interrupted(_) => Level::Warn,
         Outcome::Failed(_) => Level::Error,
     }
-}
-
-/// Telemetry for a run that was just claimed. Whatever is wrong with it is told, and the run goes on.
-fn start_telemetry(
-    config: &Config,
-    settings: &telemetry::Settings,
-    run: &Run,
-    masks: &Arc<Masks>,
-    pump: &Pump,
-    warnings: &Warnings,
-) -> Telemetry {
-    let (scribe, warnings, of_warnings) = (pump.scribe(), warnings.clone(), masks.clone());
-    let warn = move |text: String| {
-        let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
-        let text: String = text.chars().take(LONGEST_WARNING).collect();
-        scribe.warn(format!("warning: {text}; the run goes on without"));
-        warnings.set_first(warnings::Subject::Telemetry, text);
-    };
-    for problem in &settings.problems {
-        warn(problem.clone());
-    }
-    let of_spans = masks.clone();
-    let mask: telemetry::Mask = Arc::new(move |text| of_spans.text(text));
-    let not_arriving = Arc::new(move |signal: telemetry::Signal, reason: String| {
-        warn(format!("{} do not arrive at {reason}", signal.word()));
-    });
-    Telemetry::start(config, settings, run, &mask, &(not_arriving as _))
 }
 
 /// The last line of an attempt's log.

@@ -41,7 +41,7 @@ impl Herald {
         let Receivers { ready, unusable } = Receivers::of_here(config);
         for (index, unusable) in unusable.into_iter().enumerate() {
             let text = format!("{} is not told of this run: {}", unusable.name, unusable.reason);
-            scribe.note(text.clone());
+            scribe.warn(text.clone());
             warnings.set(Subject::Notify(UNUSABLE + index), Some(text));
         }
         let has_noted = Arc::new(AtomicBool::new(false));
@@ -55,7 +55,7 @@ impl Herald {
                     "{receiver} could not be told what happens to this run: {reason}; `stopover notify --test` tries it"
                 );
                 noted.store(true, Ordering::SeqCst);
-                scribe.lock().unwrap_or_else(PoisonError::into_inner).note(text.clone());
+                scribe.lock().unwrap_or_else(PoisonError::into_inner).warn(text.clone());
                 warnings.set(Subject::Notify(index), Some(text));
             }
         });

@@ -13,6 +13,7 @@
 
 mod answering;
 mod attempt;
+mod audience;
 mod board;
 mod company;
 pub mod environment;

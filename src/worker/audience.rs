@@ -1,0 +1,140 @@
+//! Everybody outside who is told of an attempt: backends, whoever collects figures, and people. None of them can hold it up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, StateDir};
+use crate::engine::observer::Observer;
+use crate::ledger::{Event, Outcome, Progress, Run, WishKind};
+use crate::logs::sanitise;
+use crate::pod::Shutdown;
+use crate::telemetry::figures::Figures;
+use crate::telemetry::keeping::Keeping;
+use crate::telemetry::{Ending, Mask, Settings, Signal, Telemetry};
+
+use super::herald::Herald;
+use super::mask::Masks;
+use super::pump::Pump;
+use super::warnings::{Subject, Warnings};
+
+/// How long the end of the process is put off to deliver telemetry.
+const WITHIN: Duration = Duration::from_secs(3);
+/// The same where another attempt holds the run.
+const WITHIN_IF_FENCED: Duration = Duration::from_secs(1);
+/// Characters of a warning about telemetry: a backend may answer at length.
+const LONGEST_WARNING: usize = 300;
+
+/// See the module.
+pub struct Audience {
+    /// What is counted.
+    pub figures: Arc<Figures>,
+    /// People.
+    pub herald: Herald,
+    telemetry: Telemetry,
+    keeping: Keeping,
+}
+
+impl Audience {
+    /// For a run that was just claimed. Whatever is wrong with somebody is told, and the run goes on.
+    #[must_use]
+    pub fn gather(
+        config: &Config,
+        settings: &Settings,
+        run: &Run,
+        figures: Arc<Figures>,
+        masks: &Arc<Masks>,
+        pump: &Pump,
+        warnings: &Warnings,
+    ) -> Self {
+        let herald = Herald::new(config, warnings, pump.scribe());
+        let telemetry = start_telemetry(config, settings, run, masks, pump, warnings);
+        telemetry.observe(&figures);
+        let keeping = Keeping::start(&config.state_dir, figures.clone());
+        herald.started(run);
+        Self { figures, herald, telemetry, keeping }
+    }
+
+    /// Who is told what native steps do.
+    #[must_use]
+    pub fn observers(&self) -> Vec<Arc<dyn Observer>> {
+        let figures = self.figures.clone() as Arc<dyn Observer>;
+        std::iter::once(figures).chain(self.telemetry.observer()).collect()
+    }
+
+    /// Whether [`Self::ended`] makes use of what the ledger has recorded of the run.
+    #[must_use]
+    pub fn wants_history(&self) -> bool {
+        self.telemetry.is_traced()
+    }
+
+    /// Tells of the end, which the ledger has: `run` is the run since then, if it is known. A run that was lost is told of by whoever takes it over.
+    pub fn ended(
+        &self,
+        run: Option<&Run>,
+        outcome: &Outcome,
+        wish: Option<WishKind>,
+        progress: &Progress,
+        events: &[Event],
+    ) {
+        self.herald.ended(run);
+        self.telemetry.ended(&Ending { outcome, wish, progress, events });
+    }
+
+    /// Stays until everybody was told, for a bounded time; whether anything was noted in the log meanwhile.
+    pub async fn settle(&mut self, pump: &Pump, state: &StateDir) -> bool {
+        let left = Shutdown::under_way(state).map_or(Duration::MAX, |shutdown| shutdown.left() / 2);
+        let is_complete = self.deliver(pump, WITHIN.min(left));
+        self.herald.settle(state).await && is_complete
+    }
+
+    /// Lets everybody go at once: another attempt holds the run, and tells of it.
+    pub fn dismiss(mut self, pump: &Pump) {
+        self.deliver(pump, WITHIN_IF_FENCED);
+        self.close();
+    }
+
+    /// Ends what is left, at the very last.
+    pub fn close(self) {
+        self.keeping.close();
+    }
+
+    /// Delivers what waits for backends; whether all of it arrived. Blocks, for nothing else is done any more.
+    fn deliver(&mut self, pump: &Pump, within: Duration) -> bool {
+        let missing = std::mem::take(&mut self.telemetry).finish(within);
+        for (signal, count) in &missing {
+            self.figures.dropped(*signal, *count);
+        }
+        if missing.is_empty() {
+            return true;
+        }
+        let missing: Vec<_> = missing.iter().map(|(signal, count)| format!("{count} {}", signal.items())).collect();
+        pump.warn(format!("telemetry: not delivered were {}", missing.join(", ")));
+        false
+    }
+}
+
+fn start_telemetry(
+    config: &Config,
+    settings: &Settings,
+    run: &Run,
+    masks: &Arc<Masks>,
+    pump: &Pump,
+    warnings: &Warnings,
+) -> Telemetry {
+    let (scribe, warnings, of_warnings) = (pump.scribe(), warnings.clone(), masks.clone());
+    let warn = move |text: String| {
+        let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
+        let text: String = text.chars().take(LONGEST_WARNING).collect();
+        scribe.warn(format!("warning: {text}; the run goes on without"));
+        warnings.set_first(Subject::Telemetry, text);
+    };
+    for problem in &settings.problems {
+        warn(problem.clone());
+    }
+    let of_spans = masks.clone();
+    let mask: Mask = Arc::new(move |text| of_spans.text(text));
+    let not_arriving = Arc::new(move |signal: Signal, reason: String| {
+        warn(format!("{} do not arrive at {reason}", signal.word()));
+    });
+    Telemetry::start(config, settings, run, &mask, &(not_arriving as _))
+}
