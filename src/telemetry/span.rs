@@ -107,7 +107,7 @@ impl Spans {
     }
 
     /// Sends what is waiting, within that time, and ends.
-    pub fn shut_down(&self, within: std::time::Duration) {
+    pub fn shut_down(self: &Arc<Self>, within: std::time::Duration) {
         // What does not arrive is counted.
         let _ = self.processor.shutdown_with_timeout(within);
     }

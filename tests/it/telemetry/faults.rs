@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
+use crate::support::eventually;
 use crate::support::otlp::{Mode, Receiver, Tls};
+use crate::support::pod::Pod;
 use crate::support::scene::Scene;
+use crate::support::steady::{PROGRAM, STEADY};
 
 const NAME: &str = "20261123_sample";
 
@@ -27,9 +30,14 @@ fn goes_on(scene: &Scene, address: &str) {
     assert!(run["error"].is_null());
 }
 
+/// What is in the logs of run and worker.
+fn everything_logged(scene: &Scene) -> String {
+    scene.must(&["logs", NAME])
+}
+
 /// The log, once the worker has said its last word.
 fn eventually_ended(scene: &Scene) -> String {
-    crate::support::eventually("the log tells what did not arrive", Duration::from_secs(30), || {
+    eventually("the log tells what did not arrive", Duration::from_secs(30), || {
         Some(scene.must(&["logs", NAME])).filter(|log| log.contains("not delivered were"))
     })
 }
@@ -89,12 +97,42 @@ fn a_backend_with_a_certificate_of_a_stranger_gets_nothing(#[case] protocol: &st
 }
 
 #[test]
-fn an_answer_that_is_no_message_counts_as_an_answer() {
+fn an_answer_that_is_no_message_is_told_for_what_it_is() {
     let receiver = Receiver::http();
     receiver.behave(Mode::Garbage);
     let scene = sample(receiver.port());
-    scene.launch(&[NAME, "--wait"]);
-    scene.until(NAME, &["succeeded"]);
+    goes_on(&scene, &format!("127.0.0.1:{}", receiver.port()));
+    assert!(everything_logged(&scene).contains("does not speak OTLP"), "{}", everything_logged(&scene));
+    let doctor = scene.stopover(&["doctor"]).stdout;
+    assert!(doctor.contains("would not arrive at") && doctor.contains("does not speak OTLP"), "{doctor}");
+}
+
+#[test]
+fn what_a_backend_takes_and_rejects_is_counted_and_told() {
+    let receiver = Receiver::http();
+    receiver.behave(Mode::Rejects(2));
+    let scene = sample(receiver.port());
+    goes_on(&scene, &format!("127.0.0.1:{}", receiver.port()));
+    let log = everything_logged(&scene);
+    assert!(log.contains("2 spans were rejected: the name is too long"), "{log}");
+}
+
+#[test]
+fn a_backend_that_hangs_does_not_keep_the_workers_of_a_pod_from_ending_in_time() {
+    let receiver = Receiver::http();
+    receiver.behave(Mode::Hang);
+    // With the time that an export has where nothing is said.
+    let scene = Scene::new()
+        .script(STEADY, PROGRAM)
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
+    let mut pod = Pod::shared(&scene, &["--grace", "12s"]).ready();
+    pod.launch(&[STEADY]);
+    eventually("its program works", Duration::from_secs(30), || {
+        Some(()).filter(|()| scene.must(&["logs", STEADY]).contains("from the start"))
+    });
+    pod.shut_down();
+    assert!(pod.output().contains("1 worker stopped in"), "and none was killed: {}", pod.output());
+    assert_eq!(scene.run(STEADY)["state"], "interrupted");
 }
 
 #[rstest]
