@@ -76,6 +76,10 @@ pub const THREADS: [&str; 2] = ["OpenTelemetry", "telemetry"];
 
 const STARTER: &str = "telemetry-start";
 const ENDER: &str = "telemetry-end";
+/// Threads of telemetry, at most, and as many processes and threads as a simple program starts.
+const ROOM: usize = 16;
+/// The stack of a thread that does nothing.
+const SMALL: usize = 64 * 1024;
 const NO_THREAD: &str = "this container may have no more threads";
 
 /// Who measures, as a backend knows it.
@@ -110,7 +114,11 @@ impl Telemetry {
                 warn(signal, reason);
             }
         });
-        // On a thread of its own: where a container may have no more threads, the SDK panics.
+        if !has_room() {
+            warn(Signal::Traces, NO_THREAD.to_owned());
+            return Self::default();
+        }
+        // On a thread of its own: where a container may have no more threads after all, the SDK panics.
         thread::scope(|scope| {
             let start = || Self::build(config, settings, run, mask, &warn);
             let built = thread::Builder::new().name(STARTER.to_owned()).spawn_scoped(scope, start);
@@ -242,6 +250,26 @@ fn provider(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Resu
     let exporter = Counted::new(exporters::metrics(to, &health.answers)?, health.clone());
     let reader = PeriodicReader::builder(exporter).build();
     Ok(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build())
+}
+
+/// Whether this container may have as many threads more as telemetry uses, and as the run needs beside it.
+fn has_room() -> bool {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiting = Vec::with_capacity(ROOM);
+    for _ in 0..ROOM {
+        let gate = gate.clone();
+        let wait = move || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
+        let Ok(thread) = thread::Builder::new().name(STARTER.to_owned()).stack_size(SMALL).spawn(wait) else { break };
+        waiting.push(thread);
+    }
+    drop(closed);
+    let room = waiting.len();
+    // Gone before anything else is started.
+    for thread in waiting {
+        let _ = thread.join();
+    }
+    room == ROOM
 }
 
 /// The end of several things that deliver: beside each other, for one that hangs must not take the time of the others, and each on a thread that can be

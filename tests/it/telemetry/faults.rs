@@ -1,7 +1,10 @@
 //! Whatever is wrong with the backend, the run goes on.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
@@ -10,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode as Rights, mknodat};
 use crate::support::eventually;
 use crate::support::otlp::{Mode, Receiver, Tls};
 use crate::support::pod::Pod;
-use crate::support::scene::Scene;
+use crate::support::scene::{STOPOVER, Scene};
 use crate::support::steady::{PROGRAM, STEADY};
 
 const NAME: &str = "20261123_sample";
@@ -176,4 +179,30 @@ fn an_address_without_its_scheme_is_told_as_it_should_be_written() {
     scene.launch(&[NAME, "--wait"]);
     let warnings = scene.until(NAME, &["succeeded"])["warnings"].to_string();
     assert!(warnings.contains("write it with its scheme: `http://127.0.0.1:4318`"), "{warnings}");
+}
+
+#[test]
+fn where_a_container_may_have_no_more_threads_the_run_has_them() {
+    let open = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let receiver = Receiver::http();
+    let scene = sample(receiver.port());
+    // Its user has processes and threads of its own, and comes to nothing but what is here.
+    let binary = scene.path().join("stopover");
+    fs::copy(STOPOVER, &binary).unwrap();
+    open(scene.path(), 0o755);
+    fs::create_dir(scene.state()).unwrap();
+    open(&scene.state(), 0o777);
+    let user = (100_000 + std::process::id()).to_string();
+    let launched = Command::new("setpriv")
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--nproc=12"])
+        .arg(&binary)
+        .args(["run", NAME, "--wait"])
+        .env_clear()
+        .envs(scene.environment())
+        .output()
+        .expect("`apt-get install util-linux` installs setpriv and prlimit, which this test needs, and root");
+    let told = String::from_utf8_lossy(&launched.stderr);
+    assert!(launched.status.success(), "{told}");
+    let run = scene.until(NAME, &["succeeded"]);
+    assert!(run["warnings"].to_string().contains("no more threads"), "{run}");
 }
