@@ -28,6 +28,7 @@ pub struct Health {
     told: AtomicBool,
     offered: AtomicU64,
     delivered: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Debug for Health {
@@ -47,6 +48,7 @@ impl Health {
             told: AtomicBool::new(false),
             offered: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         })
     }
 
@@ -61,6 +63,12 @@ impl Health {
         self.offered.load(Ordering::Relaxed).saturating_sub(self.delivered.load(Ordering::Relaxed))
     }
 
+    /// What is known so far not to have arrived; part of [`Self::missing`].
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     fn note(&self, count: u64, result: &OTelSdkResult) {
         match result {
             Ok(()) => {
@@ -69,6 +77,7 @@ impl Health {
             // The end of the run is no failure of the receiver.
             Err(OTelSdkError::AlreadyShutdown) => {}
             Err(error) => {
+                self.failed.fetch_add(count, Ordering::Relaxed);
                 if !self.told.swap(true, Ordering::Relaxed) {
                     (self.warn)(self.signal, reason(error, &self.why));
                 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
+use crate::support::eventually;
 use crate::support::otlp::{Mode, Receiver, Tls};
-use crate::support::scene::Scene;
+use crate::support::scene::{PATIENCE, Scene};
 
 const NAME: &str = "20261123_sample";
 
@@ -19,18 +20,18 @@ fn goes_on(scene: &Scene, address: &str) {
     let run = scene.until(NAME, &["succeeded"]);
     // The end is put off by three seconds at most; the rest is for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let log = eventually_ended(scene);
+    let log = scene.must(&["logs", NAME]) + &late_words(scene);
     let warned = log.lines().filter(|line| line.contains("do not arrive at")).count();
     assert!((1..=3).contains(&warned), "once for each signal at most: {log}");
     assert!(log.contains(address), "{log}");
-    assert!(log.contains("telemetry: not delivered were"), "{log}");
+    assert!(!scene.must(&["logs", NAME]).contains("not delivered were"), "the log of a run ends with the run");
     assert!(run["error"].is_null());
 }
 
-/// The log, once the worker has said its last word.
-fn eventually_ended(scene: &Scene) -> String {
-    crate::support::eventually("the log tells what did not arrive", Duration::from_secs(30), || {
-        Some(scene.must(&["logs", NAME])).filter(|log| log.contains("not delivered were"))
+/// What the worker has noted for itself after the end of the run, once that is its last word.
+fn late_words(scene: &Scene) -> String {
+    eventually("the worker tells what did not arrive", PATIENCE, || {
+        Some(scene.worker_log(NAME)).filter(|log| log.contains("not delivered were"))
     })
 }
 
@@ -111,4 +112,25 @@ fn a_mistake_in_the_settings_is_told_and_the_run_goes_on(#[case] name: &str, #[c
     let warnings = run["warnings"].to_string();
     assert!(warnings.contains("OTEL_"), "{warnings}");
     assert!(!scene.must(&["logs", NAME]).contains("hunter22"));
+}
+
+#[test]
+fn what_does_not_arrive_is_counted_while_the_run_goes_on() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let scene = sample(port).variable("OTEL_METRIC_EXPORT_INTERVAL", "300");
+    scene.add_script(NAME, "while [ ! -e go ]; do sleep 0.05; done");
+    scene.launch(&[NAME]);
+    let series = format!("stopover_telemetry_dropped_total{{migration=\"{NAME}\",signal=\"metrics\"}} ");
+    let count = || -> Option<u64> {
+        let page = scene.must(&["metrics"]);
+        let line = page.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned))?;
+        Some(line.parse().unwrap())
+    };
+    let first = eventually("a lost report is counted", PATIENCE, || count().filter(|count| *count > 0));
+    assert_eq!(scene.run(NAME)["state"], "running");
+    std::fs::write(scene.path().join("migrations/go"), "").unwrap();
+    scene.until(NAME, &["succeeded"]);
+    late_words(&scene);
+    let last = eventually("the last count is kept", PATIENCE, || count().filter(|count| *count > first));
+    assert!(last < first + 1_000, "nothing is counted twice: {first}, {last}");
 }
