@@ -69,7 +69,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     // Told in what is left of the time: the records come first.
     if let Ok((_, ledger, ended)) = &reported {
         for run in ended {
-            telemetry::tell_of(&context.config, &**ledger, run, telemetry::Absent::Killed, TOLD_WITHIN).await;
+            let left = (begun + args.within).saturating_duration_since(Instant::now());
+            let within = TOLD_WITHIN.min(left / 2);
+            telemetry::tell_of(&context.config, &**ledger, run, telemetry::Absent::Killed, within).await;
         }
     }
     herald.settle(begun + args.within).await;

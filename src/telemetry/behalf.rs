@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::ledger::{LedgerReader, Outcome, Run, RunState, WishKind};
+use crate::ledger::{LedgerError, LedgerReader, Outcome, Run, RunState, WishKind};
 
 use super::facts::Facts;
 use super::health::{Health, Warn};
@@ -24,7 +24,9 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
         RunState::Cancelled { .. } => (Outcome::Stopped, Some(WishKind::Cancel)),
         _ => return,
     };
-    let Ok(Ok(events)) = timeout(within / 2, ledger.events(run.id)).await else { return };
+    let looked =
+        timeout(within / 2, async { Ok::<_, LedgerError>((ledger.events(run.id).await?, ledger.now().await?)) });
+    let Ok(Ok((events, now))) = looked.await else { return };
     let Ok(wires) = Wires::new() else { return };
     // Nobody is here who could be warned: `doctor` says what is wrong, and so does every worker.
     let unheard: Warn = Arc::new(|_, _| {});
@@ -34,7 +36,7 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
     let Ok(spans) = built else { return };
     let as_it_is: Mask = Arc::new(str::to_owned);
     let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };
-    Trace::end_for_another(spans.clone(), Facts::of(config, run), as_it_is, absent, &ending);
+    Trace::end_for_another(spans.clone(), Facts::at(config, run, now), as_it_is, absent, &ending);
     // The time is the exporter's own: waited for beside whatever else goes on here.
     let _ = tokio::task::spawn_blocking(move || {
         spans.shut_down(within / 2);

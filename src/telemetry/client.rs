@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::settings::Tls;
@@ -17,35 +19,73 @@ use super::settings::Tls;
 /// The largest answer that is read: it says at most how much was rejected, and why.
 const LARGEST_ANSWER: u64 = 64 * 1024;
 
-/// Why the latest request came to nothing, for the exporter tells no more than that it did.
+/// What a backend answers beyond what the exporter tells of it.
 #[derive(Clone, Debug, Default)]
-pub struct LastError(Arc<Mutex<Option<String>>>);
+pub struct Answers(Arc<Mutex<Answered>>);
 
-impl LastError {
-    fn set(&self, error: &ureq::Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+#[derive(Debug, Default)]
+struct Answered {
+    error: Option<String>,
+    rejected: Option<Rejected>,
+}
+
+/// What a backend took a request for, and did not keep of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// How many spans, points or records.
+    pub count: u64,
+    /// Why, in its own words.
+    pub why: String,
+}
+
+impl Answers {
+    fn with<T>(&self, change: impl FnOnce(&mut Answered) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What it was, once.
+    /// Why the latest request came to nothing, once.
     #[must_use]
-    pub fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub fn error(&self) -> Option<String> {
+        self.with(|answered| answered.error.take())
+    }
+
+    /// What was rejected of what arrived, once.
+    #[must_use]
+    pub fn rejected(&self) -> Option<Rejected> {
+        self.with(|answered| answered.rejected.take())
+    }
+
+    /// Takes in the body of an answer that says that all is well; whether it is one.
+    fn read(&self, body: &[u8]) -> bool {
+        // The answers to all three kinds of requests have the same shape on the wire.
+        let Ok(answer) = ExportTraceServiceResponse::decode(body) else {
+            self.with(|answered| answered.error = Some(NO_BACKEND.to_owned()));
+            return false;
+        };
+        if let Some(partial) = answer.partial_success.filter(|partial| partial.rejected_spans > 0) {
+            let count = partial.rejected_spans.unsigned_abs();
+            self.with(|answered| answered.rejected = Some(Rejected { count, why: partial.error_message }));
+        }
+        true
     }
 }
+
+/// A page for people to log in, say.
+const NO_BACKEND: &str = "what answers there does not speak OTLP; see whether the address is that of the backend, and not of what stands before it";
 
 /// See the module.
 #[derive(Debug)]
 pub struct Client {
     agent: ureq::Agent,
-    last_error: LastError,
+    answers: Answers,
 }
 
 impl Client {
-    /// A client for one destination, which leaves in `last_error` why a request came to nothing.
+    /// A client for one destination, which notes in `answers` what the exporter does not tell.
     ///
     /// # Errors
     /// A sentence on what is wrong with the certificates or the key.
-    pub fn new(tls: &Tls, timeout: Duration, last_error: LastError) -> Result<Self, String> {
+    pub fn new(tls: &Tls, timeout: Duration, answers: Answers) -> Result<Self, String> {
         let mut settings = TlsConfig::builder();
         if let Some(pem) = &tls.authorities {
             let authorities = certificates(pem, "OTEL_EXPORTER_OTLP_CERTIFICATE")?;
@@ -65,7 +105,7 @@ impl Client {
             .http_status_as_error(false)
             .user_agent(concat!("stopover/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: agent.into(), last_error })
+        Ok(Self { agent: agent.into(), answers })
     }
 }
 
@@ -88,6 +128,12 @@ impl HttpClient for Client {
             let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
             Ok(Response::from_parts(parts, Bytes::from(body)))
         });
-        Ok(answered.inspect_err(|error| self.last_error.set(error))?)
+        let note = |error: &ureq::Error| self.answers.with(|answered| answered.error = Some(error.to_string()));
+        let mut answer = answered.inspect_err(note)?;
+        if answer.status().is_success() && !self.answers.read(answer.body()) {
+            // It would be so again.
+            *answer.status_mut() = StatusCode::BAD_REQUEST;
+        }
+        Ok(answer)
     }
 }

@@ -12,21 +12,21 @@ use opentelemetry_otlp::{
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-use super::client::{Client, LastError};
+use super::client::{Answers, Client};
 use super::settings::{Destination, Protocol, Signal};
 
 /// How long one export may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of spans. Must be called within a runtime that lives as long as the exporter, as for all of them. `why` is told what the exporter does not say.
+/// Of spans. Must be called within a runtime that lives as long as the exporter, as for all of them. `answers` is told what the exporter does not say.
 ///
 /// # Errors
 /// A sentence on what is wrong with the settings.
-pub fn spans(to: &Destination, why: &LastError) -> Result<SpanExporter, String> {
+pub fn spans(to: &Destination, answers: &Answers) -> Result<SpanExporter, String> {
     let builder = SpanExporter::builder();
     let built = match to.protocol {
         Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Traces, why)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, Signal::Traces, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -35,11 +35,11 @@ pub fn spans(to: &Destination, why: &LastError) -> Result<SpanExporter, String> 
 ///
 /// # Errors
 /// As [`spans`].
-pub fn logs(to: &Destination, why: &LastError) -> Result<LogExporter, String> {
+pub fn logs(to: &Destination, answers: &Answers) -> Result<LogExporter, String> {
     let builder = LogExporter::builder();
     let built = match to.protocol {
         Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Logs, why)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, Signal::Logs, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -48,11 +48,11 @@ pub fn logs(to: &Destination, why: &LastError) -> Result<LogExporter, String> {
 ///
 /// # Errors
 /// As [`spans`].
-pub fn metrics(to: &Destination, why: &LastError) -> Result<MetricExporter, String> {
+pub fn metrics(to: &Destination, answers: &Answers) -> Result<MetricExporter, String> {
     let builder = MetricExporter::builder();
     let built = match to.protocol {
         Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Metrics, why)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, Signal::Metrics, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -61,14 +61,14 @@ fn over_http<B: WithExportConfig + WithHttpConfig>(
     builder: B,
     to: &Destination,
     signal: Signal,
-    why: &LastError,
+    answers: &Answers,
 ) -> Result<B, String> {
     let timeout = signal.timeout().unwrap_or(TIMEOUT);
     let headers: HashMap<String, String> =
         to.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     Ok(builder
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-        .with_http_client(Client::new(&to.tls, timeout, why.clone())?)
+        .with_http_client(Client::new(&to.tls, timeout, answers.clone())?)
         .with_headers(headers))
 }
 

@@ -27,7 +27,13 @@ impl Facts {
             RunState::Running { since, .. } => since,
             _ => run.updated_at,
         };
-        let ahead = Timestamp::of_this_machine().as_millis() - claimed.as_millis();
+        Self::at(config, run, claimed)
+    }
+
+    /// Of a run, when the ledger's clock says `now`.
+    #[must_use]
+    pub fn at(config: &Config, run: &Run, now: Timestamp) -> Self {
+        let ahead = Timestamp::of_this_machine().as_millis() - now.as_millis();
         let server = config.database.as_ref().and_then(|uri| server(uri.expose()));
         Self { run: run.clone(), server, ahead }
     }

@@ -13,7 +13,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::client::LastError;
+use super::client::{Answers, Rejected};
 use super::settings::Signal;
 
 /// Who is told of the first failure: which signal, and why.
@@ -24,7 +24,7 @@ pub struct Health {
     signal: Signal,
     warn: Warn,
     /// What the exporter does not say.
-    pub why: LastError,
+    pub answers: Answers,
     told: AtomicBool,
     offered: AtomicU64,
     delivered: AtomicU64,
@@ -44,7 +44,7 @@ impl Health {
         Arc::new(Self {
             signal,
             warn,
-            why: LastError::default(),
+            answers: Answers::default(),
             told: AtomicBool::new(false),
             offered: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
@@ -63,24 +63,36 @@ impl Health {
         self.offered.load(Ordering::Relaxed).saturating_sub(self.delivered.load(Ordering::Relaxed))
     }
 
-    /// What is known so far not to have arrived; part of [`Self::missing`].
+    /// What is known so far not to have arrived: failed or rejected; part of [`Self::missing`].
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
+    fn warn_once(&self, reason: String) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            (self.warn)(self.signal, reason);
+        }
+    }
+
     fn note(&self, count: u64, result: &OTelSdkResult) {
         match result {
             Ok(()) => {
-                self.delivered.fetch_add(count, Ordering::Relaxed);
+                // Of a try that was followed by a better one.
+                let _ = self.answers.error();
+                let rejected = self.answers.rejected();
+                let lost = rejected.as_ref().map_or(0, |rejected| rejected.count.min(count));
+                self.delivered.fetch_add(count - lost, Ordering::Relaxed);
+                self.failed.fetch_add(lost, Ordering::Relaxed);
+                if let Some(Rejected { count, why }) = rejected {
+                    self.warn_once(format!("{count} {} were rejected: {why}", self.signal.items()));
+                }
             }
             // The end of the run is no failure of the receiver.
             Err(OTelSdkError::AlreadyShutdown) => {}
             Err(error) => {
                 self.failed.fetch_add(count, Ordering::Relaxed);
-                if !self.told.swap(true, Ordering::Relaxed) {
-                    (self.warn)(self.signal, reason(error, &self.why));
-                }
+                self.warn_once(reason(error, &self.answers));
             }
         }
     }
@@ -88,8 +100,8 @@ impl Health {
 
 /// What went wrong, as exactly as it is known.
 #[must_use]
-pub fn reason(error: &OTelSdkError, why: &LastError) -> String {
-    if let Some(why) = why.take() {
+pub fn reason(error: &OTelSdkError, answers: &Answers) -> String {
+    if let Some(why) = answers.error() {
         return why;
     }
     match error {

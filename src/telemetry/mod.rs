@@ -36,9 +36,12 @@ mod span;
 mod states;
 mod trace;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
@@ -70,6 +73,14 @@ pub use trace::{Absent, Ending};
 /// How threads of telemetry are called: when one of them panics, the run goes on.
 pub const THREADS: [&str; 2] = ["OpenTelemetry", "telemetry"];
 
+const STARTER: &str = "telemetry-start";
+const ENDER: &str = "telemetry-end";
+/// Threads of telemetry, at most, and as many processes and threads as a simple program starts.
+const ROOM: usize = 16;
+/// The stack of a thread that does nothing.
+const SMALL: usize = 64 * 1024;
+const NO_THREAD: &str = "this container may have no more threads";
+
 /// Who measures, as a backend knows it.
 const SCOPE: &str = "stopover";
 
@@ -85,34 +96,56 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// For the attempt that `run` was just claimed for. `warn` is told, once for each signal, why it is not sent or does not arrive.
+    /// For the attempt that `run` was just claimed for. `warn` is told why something is not sent or does not arrive: once for each signal, and once for
+    /// each reason.
     #[must_use]
     pub fn start(config: &Config, settings: &Settings, run: &Run, mask: &Mask, warn: &Warn) -> Self {
         if !settings.is_on() {
             return Self::default();
         }
-        let mut telemetry = Self::default();
-        let wires = match Wires::new() {
-            Ok(wires) => wires,
-            Err(error) => {
-                warn(Signal::Traces, format!("no thread for it: {error}"));
-                return telemetry;
+        let told = Mutex::new(BTreeSet::new());
+        let (warn, shown) = (warn.clone(), |signal| settings.destination(signal).map(|to| to.shown.clone()));
+        let shown: BTreeMap<Signal, String> =
+            Signal::ALL.into_iter().filter_map(|signal| Some((signal, shown(signal)?))).collect();
+        let warn: Warn = Arc::new(move |signal, reason| {
+            let reason = format!("{}: {reason}", shown.get(&signal).map_or("", String::as_str));
+            if told.lock().unwrap_or_else(PoisonError::into_inner).insert(reason.clone()) {
+                warn(signal, reason);
             }
+        });
+        if !has_room() {
+            warn(Signal::Traces, NO_THREAD.to_owned());
+            return Self::default();
+        }
+        // On a thread of its own: where a container may have no more threads after all, the SDK panics.
+        thread::scope(|scope| {
+            let start = || Self::build(config, settings, run, mask, &warn);
+            let built = thread::Builder::new().name(STARTER.to_owned()).spawn_scoped(scope, start);
+            built.ok().and_then(|starter| starter.join().ok()).unwrap_or_else(|| {
+                warn(Signal::Traces, NO_THREAD.to_owned());
+                Self::default()
+            })
+        })
+    }
+
+    fn build(config: &Config, settings: &Settings, run: &Run, mask: &Mask, warn: &Warn) -> Self {
+        let mut telemetry = Self::default();
+        let Ok(wires) = Wires::new() else {
+            warn(Signal::Traces, NO_THREAD.to_owned());
+            return telemetry;
         };
         let entered = wires.enter();
         let resource = resource::resource(config);
         for signal in Signal::ALL {
             let Some(to) = settings.destination(signal) else { continue };
-            let shown = to.shown.clone();
-            let warn = warn.clone();
-            let warn: Warn = Arc::new(move |signal, reason| warn(signal, format!("{shown}: {reason}")));
             let health = Health::of(signal, warn.clone());
-            let started = match signal {
+            // What was started before goes on: dropping it would deliver first.
+            let started = catch_unwind(AssertUnwindSafe(|| match signal {
                 Signal::Traces => telemetry.trace(to, &resource, &health, Facts::of(config, run), mask),
                 Signal::Metrics => telemetry.meter(to, &resource, &health),
                 Signal::Logs => telemetry.log(to, &resource, &health, TraceContext::of_attempt(run.id, run.attempt)),
-            };
-            match started {
+            }));
+            match started.unwrap_or_else(|_| Err(NO_THREAD.to_owned())) {
                 Ok(()) => telemetry.health.push((signal, health)),
                 Err(reason) => warn(signal, reason),
             }
@@ -147,7 +180,7 @@ impl Telemetry {
         health: &Arc<Health>,
         at: TraceContext,
     ) -> Result<(), String> {
-        let exporter = Counted::new(exporters::logs(to, &health.why)?, health.clone());
+        let exporter = Counted::new(exporters::logs(to, &health.answers)?, health.clone());
         let processor = Stamp::new(BatchLogProcessor::builder(exporter).build(), at, health.clone());
         let provider =
             SdkLoggerProvider::builder().with_log_processor(processor).with_resource(resource.clone()).build();
@@ -186,18 +219,19 @@ impl Telemetry {
     /// Delivers what is waiting, for at most `within`, and says of each signal how much did not arrive. Blocks so long.
     #[must_use]
     pub fn finish(self, within: Duration) -> Vec<(Signal, u64)> {
-        thread::scope(|scope| {
-            // Beside each other: one that hangs must not take the time of the others. What fails is counted.
-            if let Some((_, spans)) = &self.trace {
-                scope.spawn(|| spans.shut_down(within));
-            }
-            if let Some(metrics) = &self.metrics {
-                scope.spawn(|| metrics.shutdown_with_timeout(within));
-            }
-            if let Some(logs) = &self.logs {
-                scope.spawn(|| logs.shutdown_with_timeout(within));
-            }
-        });
+        let mut end = End::new(within);
+        if let Some((trace, spans)) = self.trace {
+            trace.recorder().finish();
+            end.begin(spans, Spans::shut_down);
+        }
+        if let Some(metrics) = self.metrics {
+            // What does not arrive is counted.
+            end.begin(metrics, |metrics, within| drop(metrics.shutdown_with_timeout(within)));
+        }
+        if let Some(logs) = self.logs {
+            end.begin(logs, |logs, within| drop(logs.shutdown_with_timeout(within)));
+        }
+        end.wait();
         let missing = self.health.iter().map(|(signal, health)| (*signal, health.missing()));
         missing.filter(|(_, missing)| *missing > 0).collect()
     }
@@ -205,7 +239,7 @@ impl Telemetry {
 
 /// Where spans are handed over, to be sent there.
 fn spans(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<Arc<Spans>, String> {
-    let exporter = Counted::new(exporters::spans(to, &health.why)?, health.clone());
+    let exporter = Counted::new(exporters::spans(to, &health.answers)?, health.clone());
     let mut processor = BatchSpanProcessor::builder(exporter).build();
     processor.set_resource(resource);
     Ok(Arc::new(Spans::new(processor, health.clone())))
@@ -213,9 +247,68 @@ fn spans(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<
 
 /// Where figures are sent from.
 fn provider(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<SdkMeterProvider, String> {
-    let exporter = Counted::new(exporters::metrics(to, &health.why)?, health.clone());
+    let exporter = Counted::new(exporters::metrics(to, &health.answers)?, health.clone());
     let reader = PeriodicReader::builder(exporter).build();
     Ok(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build())
+}
+
+/// Whether this container may have as many threads more as telemetry uses, and as the run needs beside it.
+fn has_room() -> bool {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiting = Vec::with_capacity(ROOM);
+    for _ in 0..ROOM {
+        let gate = gate.clone();
+        let wait = move || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
+        let Ok(thread) = thread::Builder::new().name(STARTER.to_owned()).stack_size(SMALL).spawn(wait) else { break };
+        waiting.push(thread);
+    }
+    drop(closed);
+    let room = waiting.len();
+    // Gone before anything else is started.
+    for thread in waiting {
+        let _ = thread.join();
+    }
+    room == ROOM
+}
+
+/// The end of several things that deliver: beside each other, for one that hangs must not take the time of the others, and each on a thread that can be
+/// left behind, for not all of the SDK keeps to the time that it is given.
+struct End {
+    deadline: Instant,
+    tell: mpsc::Sender<()>,
+    told: mpsc::Receiver<()>,
+    begun: usize,
+}
+
+impl End {
+    fn new(within: Duration) -> Self {
+        let (tell, told) = mpsc::channel();
+        Self { deadline: Instant::now() + within, tell, told, begun: 0 }
+    }
+
+    fn begin<T: Clone + Send + 'static>(&mut self, what: T, shut_down: impl FnOnce(&T, Duration) + Send + 'static) {
+        let (tell, kept) = (self.tell.clone(), what.clone());
+        let within = self.deadline.saturating_duration_since(Instant::now());
+        let begun = thread::Builder::new().name(ENDER.to_owned()).spawn(move || {
+            shut_down(&what, within);
+            let _ = tell.send(());
+        });
+        match begun {
+            Ok(_) => self.begun += 1,
+            // Dropped here, it would deliver here, for as long as it likes.
+            Err(_) => std::mem::forget(kept),
+        }
+    }
+
+    fn wait(self) {
+        for _ in 0..self.begun {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if self.told.recv_timeout(left).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// A runtime of its own for connections: the worker's is busy with other things, and must not be waited for by threads of the SDK.
@@ -225,15 +318,21 @@ struct Wires {
 }
 
 impl Wires {
-    fn new() -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
+    fn new() -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
-        // It ends with its owner, whatever is still on its way.
+        let (tell, told) = mpsc::channel();
+        // Made where it lives: it must not be dropped within another. It ends with its owner, whatever is still on its way.
         thread::Builder::new().name(THREADS[1].to_owned()).spawn(move || {
-            let _ = runtime.block_on(stopped);
-            runtime.shutdown_background();
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let _ = tell.send(Ok(runtime.handle().clone()));
+                    let _ = runtime.block_on(stopped);
+                    runtime.shutdown_background();
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
         })?;
+        let handle = told.recv().map_err(io::Error::other)??;
         Ok(Self { handle, _stop: stop })
     }
 

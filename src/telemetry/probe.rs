@@ -6,7 +6,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::SpanExporter;
 
-use super::client::LastError;
+use super::client::Answers;
 use super::settings::{Destination, Settings, Signal};
 use super::{exporters, health};
 
@@ -33,11 +33,11 @@ pub async fn probe(settings: &Settings) -> Vec<Probed> {
 }
 
 async fn ask(signal: Signal, to: &Destination) -> Result<(), String> {
-    let why = LastError::default();
+    let answers = Answers::default();
     let answer: OTelSdkResult = match signal {
-        Signal::Traces => exporters::spans(to, &why)?.export(Vec::new()).await,
-        Signal::Metrics => exporters::metrics(to, &why)?.export(&ResourceMetrics::default()).await,
-        Signal::Logs => exporters::logs(to, &why)?.export(LogBatch::new(&[])).await,
+        Signal::Traces => exporters::spans(to, &answers)?.export(Vec::new()).await,
+        Signal::Metrics => exporters::metrics(to, &answers)?.export(&ResourceMetrics::default()).await,
+        Signal::Logs => exporters::logs(to, &answers)?.export(LogBatch::new(&[])).await,
     };
-    answer.map_err(|error| health::reason(&error, &why))
+    answer.map_err(|error| health::reason(&error, &answers))
 }

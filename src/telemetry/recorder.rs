@@ -66,11 +66,11 @@ impl Recorder {
         Self { spans, facts, mask, state: Mutex::default() }
     }
 
-    /// Closes what is still open: the engine was given up.
+    /// Closes what is still open: the engine was given up, and nobody knows what the step has come to.
     pub fn finish(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.end_hold(&mut state);
-        self.end_step(&mut state, Totals::default(), How::Stopped);
+        self.end_step(&mut state, None, How::Stopped);
     }
 
     fn at_step(&self, index: u32) -> TraceContext {
@@ -83,17 +83,21 @@ impl Recorder {
         state.step.as_ref().map_or_else(|| TraceContext::of_attempt(run.id, run.attempt), |it| self.at_step(it.index))
     }
 
-    fn end_step(&self, state: &mut State, totals: Totals, how: How<'_>) {
+    fn end_step(&self, state: &mut State, totals: Option<Totals>, how: How<'_>) {
         let Some(step) = state.step.take() else { return };
         let mut attributes = self.facts.common();
         attributes.extend([
             KeyValue::new("stopover.step", i64::from(step.index) + 1),
             KeyValue::new("stopover.step.kind", step.kind),
-            KeyValue::new("stopover.documents.matched", totals.matched),
-            KeyValue::new("stopover.documents.modified", totals.modified),
-            KeyValue::new("stopover.documents.skipped", totals.skipped),
-            KeyValue::new("stopover.documents.quarantined", totals.quarantined),
         ]);
+        if let Some(totals) = totals {
+            attributes.extend([
+                KeyValue::new("stopover.documents.matched", totals.matched),
+                KeyValue::new("stopover.documents.modified", totals.modified),
+                KeyValue::new("stopover.documents.skipped", totals.skipped),
+                KeyValue::new("stopover.documents.quarantined", totals.quarantined),
+            ]);
+        }
         if !step.has_batches() {
             attributes.extend(self.facts.database(&step.database, step.collection.as_deref(), step.operation()));
         }
@@ -153,7 +157,7 @@ impl Observer for Recorder {
 
     fn step_ends(&self, end: &StepEnd<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.end_step(&mut state, end.totals, end.how);
+        self.end_step(&mut state, Some(end.totals), end.how);
     }
 
     fn batch(&self, batch: &Batch<'_>) {

@@ -48,6 +48,9 @@ pub struct Exception {
     pub last_lines: Vec<String>,
 }
 
+/// What an error is about: those attributes of its span that it has, too.
+const ABOUT: [&str; 3] = ["stopover.run", "stopover.migration", "stopover.attempt"];
+
 impl Span {
     fn into_data(self, scope: InstrumentationScope) -> SpanData {
         let trace = TraceId::from_bytes(self.at.trace());
@@ -60,6 +63,8 @@ impl Span {
             if !last_lines.is_empty() {
                 attributes.push(KeyValue::new("exception.stacktrace", last_lines.join("\n")));
             }
+            // Backends that store errors by themselves know of the span no more than its ids.
+            attributes.extend(self.attributes.iter().filter(|it| ABOUT.contains(&it.key.as_str())).cloned());
             events.events.push(Event::new("exception", end, attributes, 0));
         }
         SpanData {
@@ -102,7 +107,7 @@ impl Spans {
     }
 
     /// Sends what is waiting, within that time, and ends.
-    pub fn shut_down(&self, within: std::time::Duration) {
+    pub fn shut_down(self: &Arc<Self>, within: std::time::Duration) {
         // What does not arrive is counted.
         let _ = self.processor.shutdown_with_timeout(within);
     }

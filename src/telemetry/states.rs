@@ -1,7 +1,7 @@
 //! Runs by state, sent by whoever follows the ledger: a pod in which nothing runs has something to tell, too.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use opentelemetry::metrics::MeterProvider;
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use super::census::Census;
 use super::health::{Health, Warn};
 use super::resource::resource;
-use super::{SCOPE, Settings, Signal, Wires, meters, provider};
+use super::{End, NO_THREAD, SCOPE, Settings, Signal, Wires, meters, provider};
 
 /// Sends until it is dropped.
 pub struct States {
@@ -32,11 +32,11 @@ impl States {
         let shown = to.shown.clone();
         let warn: Warn = Arc::new(move |_, reason| warn(format!("runs by state do not arrive at {shown}: {reason}")));
         let health = Health::of(Signal::Metrics, warn.clone());
-        let started = Wires::new().map_err(|error| format!("no thread for it: {error}")).and_then(|wires| {
+        let started = Wires::new().map_err(|_| NO_THREAD.to_owned()).and_then(|wires| {
             let entered = wires.enter();
-            let provider = provider(&resource(config), &to, &health);
+            let built = catch_unwind(AssertUnwindSafe(|| provider(&resource(config), &to, &health)));
             drop(entered);
-            Ok((provider?, wires))
+            Ok((built.unwrap_or_else(|_| Err(NO_THREAD.to_owned()))?, wires))
         });
         match started {
             Ok((provider, wires)) => {
@@ -63,9 +63,9 @@ impl States {
 
     /// Sends the last state, for at most `within`; blocks so long.
     pub fn finish(self, within: Duration) {
+        let mut end = End::new(within);
         // What does not arrive is of no use any more.
-        thread::scope(|scope| {
-            scope.spawn(|| self.provider.shutdown_with_timeout(within));
-        });
+        end.begin(self.provider, |provider, within| drop(provider.shutdown_with_timeout(within)));
+        end.wait();
     }
 }

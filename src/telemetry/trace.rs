@@ -139,6 +139,7 @@ impl Trace {
         let mut attributes = self.facts.common();
         attributes.extend(told(ending));
         attributes.push(KeyValue::new("stopover.pod", run.place().pod.clone()));
+        attributes.extend(run.worker.iter().map(|worker| KeyValue::new("process.pid", i64::from(worker.process.pid))));
         self.spans.send(Span {
             at: TraceContext::of_attempt(run.id, run.attempt),
             parent: Some(whole.at),
@@ -152,9 +153,12 @@ impl Trace {
         });
     }
 
-    /// Sends the whole, if it is over.
+    /// Sends the whole, if it is over, and if it is known which: a span that was sent before must not be sent again.
     fn whole(&self, ending: &Ending<'_>) {
         let run = &self.facts.run;
+        if run.attempt > 1 && ending.events.is_empty() {
+            return;
+        }
         let is_over = match ending.outcome {
             Outcome::Succeeded | Outcome::Failed(_) => true,
             Outcome::Stopped => ending.wish == Some(WishKind::Cancel),

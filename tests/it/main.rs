@@ -11,6 +11,7 @@ mod doctor;
 mod engine;
 mod faults;
 mod keeper;
+mod kibana;
 mod ledger;
 mod logs;
 mod manifests;

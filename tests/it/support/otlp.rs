@@ -19,7 +19,9 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -55,6 +57,8 @@ pub enum Mode {
     Slow(Duration),
     /// It answers, with what is no message.
     Garbage,
+    /// It takes everything, and says that it keeps so much of it not.
+    Rejects(i64),
 }
 
 /// What has arrived.
@@ -276,6 +280,11 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> Result<Response<F
         Mode::Reject => return respond(400, b"no".to_vec()),
         Mode::Overloaded => return respond(503, Vec::new()),
         Mode::Garbage => return respond(200, b"\xff\xfe<html>what?".to_vec()),
+        Mode::Rejects(count) => {
+            let why = "the name is too long".to_owned();
+            let partial = ExportTracePartialSuccess { rejected_spans: count, error_message: why };
+            return respond(200, ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec());
+        }
         Mode::Accept | Mode::Slow(_) | Mode::Hang => {}
     }
     let mut plain = Vec::new();
@@ -328,7 +337,7 @@ impl Shared {
         match self.behave(headers).await {
             Mode::Reject | Mode::Garbage => return Err(Status::invalid_argument("no")),
             Mode::Overloaded => return Err(Status::unavailable("later")),
-            Mode::Accept | Mode::Slow(_) | Mode::Hang => {}
+            Mode::Accept | Mode::Slow(_) | Mode::Hang | Mode::Rejects(_) => {}
         }
         take(&mut self.take(), request.into_inner());
         Ok(())

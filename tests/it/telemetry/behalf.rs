@@ -32,9 +32,7 @@ fn an_attempt_that_was_killed_with_its_pod_is_told_of_by_the_keeper() {
     let scene = telling(&backend).script("frozen", "echo on; exec sleep 1000");
     let mut pod = Pod::shared(&scene, &["--grace", "8s"]).ready();
     pod.launch(&["frozen"]);
-    let run = eventually("its program works", PATIENCE, || {
-        Some(scene.run("frozen")).filter(|_| scene.must(&["logs", "frozen"]).contains("on"))
-    });
+    let run = scene.until("frozen", &["running"]);
     pod.signal_within(run["pid"].as_i64().unwrap(), "STOP");
     pod.shut_down();
     assert_eq!(scene.run("frozen")["state"], "interrupted");

@@ -1,14 +1,19 @@
 //! Whatever is wrong with the backend, the run goes on.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
 use crate::support::eventually;
 use crate::support::otlp::{Mode, Receiver, Tls};
-use crate::support::scene::{PATIENCE, Scene};
+use crate::support::pod::Pod;
+use crate::support::scene::{PATIENCE, STOPOVER, Scene};
+use crate::support::steady::{PROGRAM, STEADY};
 
 const NAME: &str = "20261123_sample";
 
@@ -20,7 +25,8 @@ fn goes_on(scene: &Scene, address: &str) {
     let run = scene.until(NAME, &["succeeded"]);
     // The end is put off by three seconds at most; the rest is for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let log = scene.must(&["logs", NAME]) + &late_words(scene);
+    until_all_is_said(scene);
+    let log = everything_logged(scene);
     let warned = log.lines().filter(|line| line.contains("do not arrive at")).count();
     assert!((1..=3).contains(&warned), "once for each signal at most: {log}");
     assert!(log.contains(address), "{log}");
@@ -28,11 +34,17 @@ fn goes_on(scene: &Scene, address: &str) {
     assert!(run["error"].is_null());
 }
 
-/// What the worker has noted for itself after the end of the run, once that is its last word.
-fn late_words(scene: &Scene) -> String {
+/// What is in the logs of run and worker.
+fn everything_logged(scene: &Scene) -> String {
+    scene.must(&["logs", NAME]) + &scene.worker_log(NAME)
+}
+
+/// Waits until the worker has said what did not arrive: its last word, which is for its own log.
+#[track_caller]
+fn until_all_is_said(scene: &Scene) {
     eventually("the worker tells what did not arrive", PATIENCE, || {
-        Some(scene.worker_log(NAME)).filter(|log| log.contains("not delivered were"))
-    })
+        scene.worker_log(NAME).contains("not delivered were").then_some(())
+    });
 }
 
 fn sample(port: u16) -> Scene {
@@ -90,12 +102,42 @@ fn a_backend_with_a_certificate_of_a_stranger_gets_nothing(#[case] protocol: &st
 }
 
 #[test]
-fn an_answer_that_is_no_message_counts_as_an_answer() {
+fn an_answer_that_is_no_message_is_told_for_what_it_is() {
     let receiver = Receiver::http();
     receiver.behave(Mode::Garbage);
     let scene = sample(receiver.port());
-    scene.launch(&[NAME, "--wait"]);
-    scene.until(NAME, &["succeeded"]);
+    goes_on(&scene, &format!("127.0.0.1:{}", receiver.port()));
+    assert!(everything_logged(&scene).contains("does not speak OTLP"), "{}", everything_logged(&scene));
+    let doctor = scene.stopover(&["doctor"]).stdout;
+    assert!(doctor.contains("would not arrive at") && doctor.contains("does not speak OTLP"), "{doctor}");
+}
+
+#[test]
+fn what_a_backend_takes_and_rejects_is_counted_and_told() {
+    let receiver = Receiver::http();
+    receiver.behave(Mode::Rejects(2));
+    let scene = sample(receiver.port());
+    goes_on(&scene, &format!("127.0.0.1:{}", receiver.port()));
+    let log = everything_logged(&scene);
+    assert!(log.contains("2 spans were rejected: the name is too long"), "{log}");
+}
+
+#[test]
+fn a_backend_that_hangs_does_not_keep_the_workers_of_a_pod_from_ending_in_time() {
+    let receiver = Receiver::http();
+    receiver.behave(Mode::Hang);
+    // With the time that an export has where nothing is said.
+    let scene = Scene::new()
+        .script(STEADY, PROGRAM)
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
+    let mut pod = Pod::shared(&scene, &["--grace", "12s"]).ready();
+    pod.launch(&[STEADY]);
+    eventually("its program works", Duration::from_secs(30), || {
+        Some(()).filter(|()| scene.must(&["logs", STEADY]).contains("from the start"))
+    });
+    pod.shut_down();
+    assert!(pod.output().contains("1 worker stopped in"), "and none was killed: {}", pod.output());
+    assert_eq!(scene.run(STEADY)["state"], "interrupted");
 }
 
 #[rstest]
@@ -111,7 +153,7 @@ fn a_mistake_in_the_settings_is_told_and_the_run_goes_on(#[case] name: &str, #[c
     let run = scene.until(NAME, &["succeeded"]);
     let warnings = run["warnings"].to_string();
     assert!(warnings.contains("OTEL_"), "{warnings}");
-    assert!(!scene.must(&["logs", NAME]).contains("hunter22"));
+    assert!(!everything_logged(&scene).contains("hunter22"));
 }
 
 #[test]
@@ -128,9 +170,35 @@ fn what_does_not_arrive_is_counted_while_the_run_goes_on() {
     };
     let first = eventually("a lost report is counted", PATIENCE, || count().filter(|count| *count > 0));
     assert_eq!(scene.run(NAME)["state"], "running");
-    std::fs::write(scene.path().join("migrations/go"), "").unwrap();
+    fs::write(scene.path().join("migrations/go"), "").unwrap();
     scene.until(NAME, &["succeeded"]);
-    late_words(&scene);
+    until_all_is_said(&scene);
     let last = eventually("the last count is kept", PATIENCE, || count().filter(|count| *count > first));
     assert!(last < first + 1_000, "nothing is counted twice: {first}, {last}");
+}
+
+#[test]
+fn where_a_container_may_have_no_more_threads_the_run_has_them() {
+    let open = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let receiver = Receiver::http();
+    let scene = sample(receiver.port());
+    // Its user has processes and threads of its own, and comes to nothing but what is here.
+    let binary = scene.path().join("stopover");
+    fs::copy(STOPOVER, &binary).unwrap();
+    open(scene.path(), 0o755);
+    fs::create_dir(scene.state()).unwrap();
+    open(&scene.state(), 0o777);
+    let user = (100_000 + std::process::id()).to_string();
+    let launched = Command::new("setpriv")
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--nproc=12"])
+        .arg(&binary)
+        .args(["run", NAME, "--wait"])
+        .env_clear()
+        .envs(scene.environment())
+        .output()
+        .expect("`apt-get install util-linux` installs setpriv and prlimit, which this test needs, and root");
+    let told = String::from_utf8_lossy(&launched.stderr);
+    assert!(launched.status.success(), "{told}");
+    let run = scene.until(NAME, &["succeeded"]);
+    assert!(run["warnings"].to_string().contains("no more threads"), "{run}");
 }
