@@ -10,7 +10,9 @@
 //!    launch   worker  keeper how a run comes to be; one run in its own process; PID 1 of the pod
 //!        \    /
 //!    notify  telemetry       who is told what happens to runs; what backends and scrapers see of them
-//!          |
+//!          |     |
+//!          |   engine        executes steps against MongoDB
+//!          |     |
 //!         logs  voice        what runs print: file, mirror, archive, reading; what the pod says
 //!          |
 //!  trace_context  events  diagnostics   which trace a run is; what happens, for `tracing`; where the console notes it

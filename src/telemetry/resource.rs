@@ -37,6 +37,7 @@ fn attributes(config: &Config) -> Vec<KeyValue> {
         KeyValue::new("service.version", config.actor.place.build()),
         // The pod, and not the process: there is one worker at a time for each migration, and each would make series of its own otherwise.
         KeyValue::new("service.instance.id", pod.clone()),
+        KeyValue::new("process.pid", i64::from(std::process::id())),
     ];
     let mut add = |name: &'static str, value: &str| attributes.push(KeyValue::new(name, value.to_owned()));
     if let Some(environment) = &config.environment {

@@ -139,7 +139,6 @@ impl Trace {
         let mut attributes = self.facts.common();
         attributes.extend(told(ending));
         attributes.push(KeyValue::new("stopover.pod", run.place().pod.clone()));
-        attributes.extend(run.worker.iter().map(|worker| KeyValue::new("process.pid", i64::from(worker.process.pid))));
         self.spans.send(Span {
             at: TraceContext::of_attempt(run.id, run.attempt),
             parent: Some(whole.at),
