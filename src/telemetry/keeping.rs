@@ -297,14 +297,17 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_never_let_go_of_costs_the_counts_and_no_more() {
+    fn a_lock_that_is_not_let_go_of_is_waited_for_only_so_long() {
         let (_directory, state) = state();
         let held = lock(&file(&state)).unwrap();
-        attempt(&state);
+        let figures = Arc::new(figures());
+        let mut writer = Writer::new(file(&state), figures.clone());
+        figures.batch(&batch(20, 0, done(10)));
+        assert!(!writer.write());
         assert_eq!(all(&state, 9), (vec![], 0));
         drop(held);
-        attempt(&state);
-        assert_eq!(processed(&state), [10]);
+        assert!(writer.write());
+        assert_eq!(processed(&state), [10], "what could not be kept is kept later");
     }
 
     #[test]
