@@ -21,7 +21,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config lease place pod private process secret time
+//!   config http_trouble lease place pod private process reading secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -33,6 +33,7 @@ pub mod console;
 pub mod diagnostics;
 pub mod engine;
 pub mod events;
+mod http_trouble;
 pub mod keeper;
 pub mod launch;
 pub mod lease;
@@ -43,6 +44,7 @@ pub mod place;
 pub mod pod;
 mod private;
 pub mod process;
+mod reading;
 pub mod recovery;
 pub mod secret;
 pub mod telemetry;

@@ -5,6 +5,9 @@ use std::fmt;
 /// What stands where a secret would.
 pub const MASK: &str = "***";
 
+/// A header's value that is shorter opens nothing: masking it would blank out words of any log.
+pub const SHORTEST_IN_HEADERS: usize = 8;
+
 /// A secret string. `Debug` and `Display` print [`MASK`]; [`Secret::expose`] is the only way to the value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -64,6 +67,12 @@ pub fn mask_uri(uri: &str) -> String {
         }
         None => format!("{scheme}://{without_options}"),
     }
+}
+
+/// Whether a header, or a part of an address, of this name in lower case holds what opens something.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    ["auth", "token", "secret", "key", "password", "cookie", "sig"].iter().any(|part| name.contains(part))
 }
 
 /// What a percent-encoded text stands for; what is no escape is left as it is.

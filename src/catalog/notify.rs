@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::secret::MASK;
+use crate::secret::{MASK, is_secret_name};
 
 use super::decode::{Decoder, Fields};
 use super::nearest;
@@ -371,10 +371,6 @@ fn headers(decoder: &mut Decoder<'_>, node: &Node) -> Vec<(String, Template)> {
         headers.push((key.name.clone(), value_of));
     }
     headers
-}
-
-fn is_secret_name(name: &str) -> bool {
-    ["auth", "token", "secret", "key", "password", "cookie", "sig"].iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
 //! One try to deliver a message.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Error, Timeout};
+use ureq::{Agent, Error};
 
 use crate::config::variable;
+use crate::http_trouble::{HttpTrouble, is_about_a_certificate};
 use crate::place::VERSION;
-use crate::time::short_duration;
 
 use super::receivers::Ready;
 
 /// Of an answer, only its head counts, and no more of it than this is read.
 const LARGEST_HEAD: usize = 16 * 1024;
+/// Names authorities beside the public ones.
+const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// The longest that a receiver may ask to be left alone.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
@@ -50,7 +51,7 @@ impl Post {
     #[must_use]
     pub fn new(ready: Ready) -> Self {
         // The company's authority beside the public ones, for a pod talks to both.
-        let own = variable("SSL_CERT_FILE").and_then(|file| std::fs::read(file).ok()).map(|pem| {
+        let own = variable(AUTHORITIES).and_then(|file| std::fs::read(file).ok()).map(|pem| {
             let certificates = parse_pem(&pem).filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
                 _ => None,
@@ -94,7 +95,10 @@ impl Post {
             }
         }
         // The body of the answer is nobody's concern, and is not read.
-        let response = result.map_err(|error| trouble(&error, within))?;
+        let response = result.map_err(|error| {
+            let HttpTrouble { reason, may_pass } = HttpTrouble::of(&error, within, AUTHORITIES);
+            Trouble { reason, again: if may_pass { Again::Soon } else { Again::Never } }
+        })?;
         let status = response.status();
         if status.is_success() {
             return Ok(status.as_u16());
@@ -119,44 +123,6 @@ fn refused(status: u16, after: Option<Duration>) -> Trouble {
     Trouble { reason: format!("it answered {status}{hint}"), again }
 }
 
-/// In our own words where a library's could repeat the address.
-fn trouble(error: &Error, within: Duration) -> Trouble {
-    let soon = |reason: String| Trouble { reason, again: Again::Soon };
-    let never = |reason: String| Trouble { reason, again: Again::Never };
-    if is_about_a_certificate(error) {
-        let remedy = "let SSL_CERT_FILE name the authorities that it is signed by";
-        return never(format!("its certificate is not trusted ({}); {remedy}", words(error)));
-    }
-    match error {
-        Error::Timeout(Timeout::Resolve) => soon("its name could not be resolved in time".to_owned()),
-        Error::Timeout(_) => soon(format!("it did not answer within {}", short_duration(within))),
-        Error::HostNotFound => soon("its host is not known; check the address, and the pod's DNS".to_owned()),
-        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            soon("nobody listens at its address".to_owned())
-        }
-        Error::Io(_) | Error::Tls(_) | Error::Rustls(_) => soon(words(error)),
-        Error::Protocol(_) => soon("its answer is not HTTP".to_owned()),
-        Error::ConnectionFailed => soon("it cannot be connected to".to_owned()),
-        Error::InvalidProxyUrl => never("the proxy of this environment has no valid address".to_owned()),
-        Error::LargeResponseHeader(..) => never("the head of its answer is too large".to_owned()),
-        _ => soon("the message cannot be sent; check its address, and the proxy of this environment".to_owned()),
-    }
-}
-
-/// What the system or TLS says; neither knows of addresses.
-fn words(error: &Error) -> String {
-    match error {
-        Error::Io(error) => error.to_string(),
-        Error::Rustls(error) => error.to_string(),
-        Error::Tls(text) => (*text).to_owned(),
-        _ => String::new(),
-    }
-}
-
-fn is_about_a_certificate(error: &Error) -> bool {
-    words(error).contains("invalid peer certificate")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,12 +138,5 @@ mod tests {
         let after = |seconds| refused(429, Some(Duration::from_secs(seconds))).again;
         assert_eq!(after(7), Again::After(Duration::from_secs(7)));
         assert_eq!(after(86_400), Again::After(LONGEST_RETRY_AFTER));
-    }
-
-    #[test]
-    fn no_words_of_an_error_repeat_an_address() {
-        let secret = "https://hooks.example.com/T0/B0/s3cr3t";
-        let reason = trouble(&Error::BadUri(secret.to_owned()), Duration::from_secs(5)).reason;
-        assert!(!reason.contains("s3cr3t"), "{reason}");
     }
 }

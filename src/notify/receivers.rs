@@ -1,7 +1,6 @@
 //! The receivers of here: settings of `stopover.yaml` with the secrets of this environment filled in.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +8,10 @@ use http::{HeaderValue, Uri};
 
 use crate::catalog::notify::{Occasion, Receiver, Target, Template};
 use crate::config::{Config, variable};
-use crate::secret::{MASK, Secret};
+use crate::reading::{self, each_within, small_file};
+use crate::secret::{MASK, SHORTEST_IN_HEADERS, Secret};
+
+use super::THREAD;
 
 /// A secret that is longer is none: what is named is another file.
 const LONGEST_SECRET: u64 = 64 * 1024;
@@ -59,9 +61,13 @@ impl Receivers {
     /// Those that are told of this environment.
     #[must_use]
     pub fn of_here(config: &Config) -> Self {
+        let targets: Vec<Target> = config.notify.iter().filter(|target| is_of_here(target, config)).cloned().collect();
+        let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+        let in_files = targets.iter().flat_map(Target::variables).any(is_in_file);
+        let resolved = patiently(in_files, targets, |target| Ready::resolve(&target));
         let mut receivers = Self::default();
-        for target in config.notify.iter().filter(|target| is_of_here(target, config)) {
-            match Ready::resolve(target) {
+        for (name, resolved) in names.into_iter().zip(resolved) {
+            match resolved.unwrap_or_else(|reason| Err(Unusable { name, reason })) {
                 Ok(ready) => receivers.ready.push(ready),
                 Err(unusable) => receivers.unusable.push(unusable),
             }
@@ -80,9 +86,18 @@ pub fn is_of_here(target: &Target, config: &Config) -> bool {
 /// Everything secret that this environment holds for receivers, those of other environments among them.
 #[must_use]
 pub fn secrets(config: &Config) -> Vec<Secret> {
+    let of = |names: fn(&Target) -> Vec<String>| config.notify.iter().flat_map(names).collect::<BTreeSet<_>>();
+    let of_addresses = of(|target| target.url().variables().map(str::to_owned).collect());
+    let names = of(|target| target.variables().map(str::to_owned).collect());
+    let in_files = names.iter().any(|name| is_in_file(name));
+    let values = patiently(in_files, names.iter().cloned().collect(), |name: String| value(&name));
     let mut secrets = Vec::new();
-    for name in config.notify.iter().flat_map(Target::variables) {
-        let Ok(value) = value(name) else { continue };
+    for (name, value) in names.into_iter().zip(values) {
+        let Ok(Ok(value)) = value else { continue };
+        // A word in a header opens nothing, and would be blanked out everywhere.
+        if value.len() < SHORTEST_IN_HEADERS && !of_addresses.contains(&name) {
+            continue;
+        }
         // An error of a receiver's side may quote an address without its host.
         let path = value.parse::<Uri>().ok().and_then(|uri| Some(uri.path_and_query()?.as_str().to_owned()));
         let path = path.map(|path| path.trim_matches('/').to_owned()).filter(|path| path.len() >= SHORTEST_PATH);
@@ -140,6 +155,24 @@ fn shown(url: &str) -> Result<String, &'static str> {
     Ok(format!("{scheme}://{authority}/{MASK}"))
 }
 
+/// Does what may read files so that a file system that does not answer holds nobody up.
+fn patiently<I: Send + 'static, T: Send + 'static>(
+    in_files: bool,
+    items: Vec<I>,
+    work: fn(I) -> T,
+) -> Vec<Result<T, String>> {
+    if in_files {
+        each_within(&format!("{THREAD}-settings"), reading::WITHIN, items, work)
+    } else {
+        items.into_iter().map(|item| Ok(work(item))).collect()
+    }
+}
+
+/// Whether a secret is in a file.
+fn is_in_file(name: &str) -> bool {
+    variable(name).is_none() && variable(&format!("{name}_FILE")).is_some()
+}
+
 /// The value of a variable, or of the file that the variable with `_FILE` names.
 fn value(name: &str) -> Result<String, String> {
     if let Some(value) = variable(name) {
@@ -149,13 +182,9 @@ fn value(name: &str) -> Result<String, String> {
     let Some(path) = variable(&file).map(PathBuf::from) else {
         return Err(format!("`{name}` is not set here, nor is `{file}`; set one of them in the pod's manifest"));
     };
-    let unreadable =
-        |why: &dyn std::fmt::Display| format!("{file} names {}, which cannot be read: {why}", path.display());
-    let metadata = fs::metadata(&path).map_err(|error| unreadable(&error))?;
-    if !metadata.is_file() || metadata.len() > LONGEST_SECRET {
-        return Err(unreadable(&"it is no small file"));
-    }
-    let text = fs::read_to_string(&path).map_err(|error| unreadable(&error))?;
+    let text =
+        small_file(&path, LONGEST_SECRET).map_err(|wrong| format!("{file} names {}, which {wrong}", path.display()))?;
+    let text = String::from_utf8(text).map_err(|_| format!("{file} names {}, which is no text", path.display()))?;
     Ok(text.trim().to_owned())
 }
 

@@ -14,6 +14,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
+use crate::http_trouble::HttpTrouble;
+
 use super::settings::Tls;
 
 /// The largest answer that is read: it says at most how much was rejected, and why.
@@ -77,6 +79,7 @@ const NO_BACKEND: &str = "what answers there does not speak OTLP; see whether th
 #[derive(Debug)]
 pub struct Client {
     agent: ureq::Agent,
+    timeout: Duration,
     answers: Answers,
 }
 
@@ -105,7 +108,7 @@ impl Client {
             .http_status_as_error(false)
             .user_agent(concat!("stopover/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: agent.into(), answers })
+        Ok(Self { agent: agent.into(), timeout, answers })
     }
 }
 
@@ -128,7 +131,10 @@ impl HttpClient for Client {
             let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
             Ok(Response::from_parts(parts, Bytes::from(body)))
         });
-        let note = |error: &ureq::Error| self.answers.with(|answered| answered.error = Some(error.to_string()));
+        let note = |error: &ureq::Error| {
+            let trouble = HttpTrouble::of(error, self.timeout, "OTEL_EXPORTER_OTLP_CERTIFICATE");
+            self.answers.with(|answered| answered.error = Some(trouble.reason));
+        };
         let mut answer = answered.inspect_err(note)?;
         if answer.status().is_success() && !self.answers.read(answer.body()) {
             // It would be so again.

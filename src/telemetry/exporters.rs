@@ -1,6 +1,6 @@
 //! The exporters: OTLP over gRPC or HTTP, as the settings say.
 //!
-//! Endpoint, timeout, compression and headers of the standard variables are read by the exporters themselves. Failures that pass are tried
+//! Endpoint, compression and headers of the standard variables are read by the exporters themselves. Failures that pass are tried
 //! again by them for as long as one export may take (`OTEL_EXPORTER_OTLP_TIMEOUT`, 10 s), on threads of the SDK.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub fn spans(to: &Destination, answers: &Answers) -> Result<SpanExporter, String> {
     let builder = SpanExporter::builder();
     let built = match to.protocol {
-        Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
+        Protocol::Grpc => over_grpc(builder.with_tonic(), to, Signal::Traces)?.build(),
         Protocol::Http => over_http(builder.with_http(), to, Signal::Traces, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
@@ -38,7 +38,7 @@ pub fn spans(to: &Destination, answers: &Answers) -> Result<SpanExporter, String
 pub fn logs(to: &Destination, answers: &Answers) -> Result<LogExporter, String> {
     let builder = LogExporter::builder();
     let built = match to.protocol {
-        Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
+        Protocol::Grpc => over_grpc(builder.with_tonic(), to, Signal::Logs)?.build(),
         Protocol::Http => over_http(builder.with_http(), to, Signal::Logs, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
@@ -51,7 +51,7 @@ pub fn logs(to: &Destination, answers: &Answers) -> Result<LogExporter, String> 
 pub fn metrics(to: &Destination, answers: &Answers) -> Result<MetricExporter, String> {
     let builder = MetricExporter::builder();
     let built = match to.protocol {
-        Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
+        Protocol::Grpc => over_grpc(builder.with_tonic(), to, Signal::Metrics)?.build(),
         Protocol::Http => over_http(builder.with_http(), to, Signal::Metrics, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
@@ -68,11 +68,12 @@ fn over_http<B: WithExportConfig + WithHttpConfig>(
         to.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     Ok(builder
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+        .with_timeout(timeout)
         .with_http_client(Client::new(&to.tls, timeout, answers.clone())?)
         .with_headers(headers))
 }
 
-fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination) -> Result<B, String> {
+fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination, signal: Signal) -> Result<B, String> {
     let mut metadata = MetadataMap::new();
     for (name, value) in &to.headers {
         let name = MetadataKey::from_bytes(name.as_bytes());
@@ -82,7 +83,10 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination
         value.set_sensitive(true);
         metadata.insert(name, value);
     }
-    let builder = builder.with_protocol(opentelemetry_otlp::Protocol::Grpc).with_metadata(metadata);
+    let builder = builder
+        .with_protocol(opentelemetry_otlp::Protocol::Grpc)
+        .with_timeout(signal.timeout().unwrap_or(TIMEOUT))
+        .with_metadata(metadata);
     if !to.shown.starts_with("https://") {
         return Ok(builder);
     }

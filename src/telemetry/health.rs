@@ -15,6 +15,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::client::{Answers, Rejected};
 use super::settings::Signal;
+use super::words;
 
 /// Who is told of the first failure: which signal, and why.
 pub type Warn = Arc<dyn Fn(Signal, String) + Send + Sync>;
@@ -106,7 +107,7 @@ pub fn reason(error: &OTelSdkError, answers: &Answers) -> String {
     }
     match error {
         OTelSdkError::Timeout(after) => format!("no answer within {}", crate::time::short_duration(*after)),
-        OTelSdkError::InternalFailure(reason) => reason.clone(),
+        OTelSdkError::InternalFailure(reason) => words::of(reason),
         OTelSdkError::AlreadyShutdown => "it was shut down".to_owned(),
     }
 }

@@ -35,6 +35,7 @@ mod settings;
 mod span;
 mod states;
 mod trace;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

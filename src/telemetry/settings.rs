@@ -4,12 +4,22 @@
 //! thing differs on purpose: where no endpoint is set, nothing is sent, instead of something to whatever listens on this machine. A mistake
 //! here is no reason not to run a migration: it is told, and that signal is not sent.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::variable;
-use crate::secret::{Secret, percent_decoded};
+use crate::reading::{self, each_within, small_file};
+use crate::secret::{SHORTEST_IN_HEADERS, Secret, is_secret_name, percent_decoded, uri_password};
+
+use super::THREADS;
+
+/// A file of settings that is larger is another file.
+const LARGEST_FILE: u64 = 1024 * 1024;
+/// Settings that name files.
+const FILES: [&str; 4] = ["HEADERS_FILE", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
+/// A password that is shorter protects nothing, and masking it would blank out half of any text.
+const SHORTEST_PASSWORD: usize = 4;
 
 /// One kind of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +72,7 @@ impl Signal {
     /// How long one export may take, where that is said.
     #[must_use]
     pub fn timeout(self) -> Option<Duration> {
-        self.setting("TIMEOUT")?.trim().parse().ok().map(Duration::from_millis)
+        self.setting("TIMEOUT")?.trim().parse().ok().filter(|&millis| millis > 0).map(Duration::from_millis)
     }
 
     fn own(self, what: &str) -> String {
@@ -117,10 +127,28 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads this process's environment.
+    /// Reads this process's environment, and the files that it names; a file system that does not answer is waited for only so long.
     #[must_use]
     pub fn of_environment() -> Self {
-        let mut settings = Self::default();
+        let names_files = Signal::ALL.into_iter().any(|signal| FILES.iter().any(|what| signal.setting(what).is_some()));
+        if !names_files {
+            return Self::read();
+        }
+        let thread = format!("{}-settings", THREADS[1]);
+        let read = each_within(&thread, reading::WITHIN, vec![()], |()| Self::read()).pop();
+        match read.unwrap_or_else(|| Err("it was not read".to_owned())) {
+            Ok(settings) => settings,
+            Err(problem) => Self {
+                secrets: secrets_of_environment(),
+                problems: vec![format!("no telemetry is sent: what OTEL_EXPORTER_OTLP_ says is not known: {problem}")],
+                ..Self::default()
+            },
+        }
+    }
+
+    fn read() -> Self {
+        // Programs find these variables, too, and may print them, whether they are of use here or not.
+        let mut settings = Self { secrets: secrets_of_environment(), ..Self::default() };
         if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return settings;
         }
@@ -186,8 +214,13 @@ fn destination(signal: Signal, secrets: &mut Vec<Secret>) -> Result<Option<Desti
     }
     let shown = shown(&endpoint)
         .ok_or("OTEL_EXPORTER_OTLP_ENDPOINT is no address; write it like `https://collector.example:4318`")?;
-    if let Some(inline) = signal.setting("HEADERS") {
-        secrets.extend(values(&inline));
+    if protocol == Protocol::Http && !endpoint.contains("://") {
+        return Err(format!("OTEL_EXPORTER_OTLP_ENDPOINT has no scheme; write it with its scheme: `{shown}`"));
+    }
+    if signal.setting("TIMEOUT").is_some() && signal.timeout().is_none() {
+        return Err(
+            "OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds above 0; write e.g. `10000` for 10 s".to_owned()
+        );
     }
     let mut headers = Vec::new();
     if let Some(text) = file(signal, "HEADERS_FILE")? {
@@ -221,30 +254,64 @@ fn destination(signal: Signal, secrets: &mut Vec<Secret>) -> Result<Option<Desti
 /// What stands in the file that a setting names.
 fn file(signal: Signal, what: &str) -> Result<Option<Vec<u8>>, String> {
     let Some(path) = signal.setting(what).map(PathBuf::from) else { return Ok(None) };
-    fs::read(&path)
+    small_file(&path, LARGEST_FILE)
         .map(Some)
-        .map_err(|error| format!("OTEL_EXPORTER_OTLP_{what} names {}, which cannot be read: {error}", path.display()))
+        .map_err(|wrong| format!("OTEL_EXPORTER_OTLP_{what} names {}, which {wrong}", path.display()))
 }
 
 /// The headers of `name=value,name=value`, values percent-encoded, one or several lines of it.
 fn pairs(text: &str) -> impl Iterator<Item = (String, Secret)> + '_ {
+    written(text).map(|(name, value)| (name, Secret::new(decoded(value))))
+}
+
+/// The same, values as they are written.
+fn written(text: &str) -> impl Iterator<Item = (String, &str)> {
     text.split([',', '\n']).filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         let (name, value) = (name.trim(), value.trim());
-        (!name.is_empty() && !value.is_empty())
-            .then(|| (name.to_lowercase(), Secret::new(String::from_utf8_lossy(&percent_decoded(value)))))
+        (!name.is_empty() && !value.is_empty()).then(|| (name.to_lowercase(), value))
     })
 }
 
-/// Header values in each form in which they could be printed: whole, and without the scheme before a token.
+fn decoded(text: &str) -> String {
+    String::from_utf8_lossy(&percent_decoded(text)).into_owned()
+}
+
+/// Values of headers that open something, in each form in which they could be printed: whole, and without the scheme before a token; as they
+/// are written, and decoded.
 fn values(text: &str) -> Vec<Secret> {
-    let mut secrets: Vec<Secret> = pairs(text).map(|(_, value)| value).collect();
-    let tokens: Vec<Secret> = secrets
-        .iter()
-        .filter_map(|value| value.expose().split_once(' ').map(|(_, token)| Secret::new(token.trim())))
-        .collect();
-    secrets.extend(tokens);
-    secrets
+    let opening = written(text).filter(|(name, _)| is_secret_name(name));
+    let forms = opening.flat_map(|(_, value)| {
+        let token = |value: &str, blank: &str| value.split_once(blank).map(|(_, token)| token.trim().to_owned());
+        let plain = decoded(value);
+        let tokens = [token(value, "%20"), token(value, " "), token(&plain, " ")];
+        [value.to_owned(), plain].into_iter().chain(tokens.into_iter().flatten())
+    });
+    secrets(forms, SHORTEST_IN_HEADERS)
+}
+
+/// The password of an address, as it is written and decoded.
+fn passwords(endpoint: &str) -> Vec<Secret> {
+    let with_scheme = if endpoint.contains("://") { endpoint.to_owned() } else { format!("//://{endpoint}") };
+    let forms = uri_password(&with_scheme).into_iter().flat_map(|written| [written.to_owned(), decoded(written)]);
+    secrets(forms, SHORTEST_PASSWORD)
+}
+
+/// Each once.
+fn secrets(forms: impl Iterator<Item = String>, shortest: usize) -> Vec<Secret> {
+    let forms: BTreeSet<String> = forms.filter(|form| form.len() >= shortest).collect();
+    forms.into_iter().map(Secret::new).collect()
+}
+
+/// What is secret in the variables themselves.
+fn secrets_of_environment() -> Vec<Secret> {
+    let all = |what: &str| {
+        let own = Signal::ALL.map(|signal| signal.own(what));
+        let names = own.into_iter().chain([format!("OTEL_EXPORTER_OTLP_{what}")]);
+        names.filter_map(|name| variable(&name)).collect::<Vec<_>>()
+    };
+    let headers = all("HEADERS").into_iter().flat_map(|text| values(&text));
+    headers.chain(all("ENDPOINT").into_iter().flat_map(|address| passwords(&address))).collect()
 }
 
 /// Scheme, host and port of an address: what may be shown of it.
@@ -253,11 +320,18 @@ fn shown(endpoint: &str) -> Option<String> {
     let uri: http::Uri = with_scheme.parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
     let host = uri.host().filter(|host| !host.is_empty())?;
+    // A port that is none is taken for no port.
+    let behind = uri.authority()?.as_str().rsplit('@').next()?.strip_prefix(host)?;
+    if !behind.is_empty() && uri.port_u16().is_none() {
+        return None;
+    }
     Some(uri.port_u16().map_or_else(|| format!("{scheme}://{host}"), |port| format!("{scheme}://{host}:{port}")))
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -265,7 +339,7 @@ mod tests {
         assert_eq!(shown("https://user:secret@apm.example:8200/v1/traces?key=x").unwrap(), "https://apm.example:8200");
         assert_eq!(shown("collector:4317").unwrap(), "http://collector:4317");
         assert_eq!(shown("https://apm.example").unwrap(), "https://apm.example");
-        for wrong in ["", "ftp://x", "https://", "not an address"] {
+        for wrong in ["", "ftp://x", "https://", "not an address", "http://host:99999", "http://host:", "host:port"] {
             assert_eq!(shown(wrong), None, "{wrong}");
         }
     }
@@ -275,7 +349,31 @@ mod tests {
         let found: Vec<_> = pairs("Authorization=Bearer%20s3cret, x-tenant = blue\nbroken\n=nothing").collect();
         let shown: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(shown, [("authorization", "Bearer s3cret"), ("x-tenant", "blue")]);
-        let secrets: Vec<_> = values("Authorization=Bearer%20s3cret").iter().map(|it| it.expose().to_owned()).collect();
-        assert_eq!(secrets, ["Bearer s3cret", "s3cret"]);
+    }
+
+    #[rstest]
+    #[case::a_token("Authorization=Bearer%20s3cret-token", &["Bearer s3cret-token", "Bearer%20s3cret-token", "s3cret-token"])]
+    #[case::a_key_in_base64(
+        "authorization=ApiKey%20c2VjcmV0a2V5%3D%3D",
+        &["ApiKey c2VjcmV0a2V5==", "ApiKey%20c2VjcmV0a2V5%3D%3D", "c2VjcmV0a2V5%3D%3D", "c2VjcmV0a2V5=="]
+    )]
+    #[case::as_files_have_it("Authorization=ApiKey c2VjcmV0a2V5==", &["ApiKey c2VjcmV0a2V5==", "c2VjcmV0a2V5=="])]
+    #[case::without_a_scheme("x-api-key=0123456789", &["0123456789"])]
+    #[case::no_secret("x-tenant=blue,x-scope-orgid=payments-team", &[])]
+    #[case::too_short_for_one("x-api-key=blue", &[])]
+    fn what_opens_a_backend_is_secret_in_each_form_and_nothing_else(#[case] headers: &str, #[case] expected: &[&str]) {
+        let found: Vec<_> = values(headers).iter().map(|it| it.expose().to_owned()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[rstest]
+    #[case("http://user:hunter22@host:4318", &["hunter22"])]
+    #[case("https://user:hun%40er22@host", &["hun%40er22", "hun@er22"])]
+    #[case("user:hunter22@host:4317", &["hunter22"])]
+    #[case("ftp://user:hunter22@x", &["hunter22"])]
+    #[case("http://host:4318/v1/traces", &[])]
+    fn the_password_of_an_address_is_secret(#[case] endpoint: &str, #[case] expected: &[&str]) {
+        let found: Vec<_> = passwords(endpoint).iter().map(|it| it.expose().to_owned()).collect();
+        assert_eq!(found, expected);
     }
 }

@@ -1,4 +1,7 @@
 //! Keeping known secrets out of everything a program prints.
+//!
+//! A secret is found as it is, and as it may stand in a JSON text: every logger escapes other characters, and whoever reads its lines undoes
+//! that. So a text is looked through once as it is and, where it has a backslash, once more with its escapes undone.
 
 use std::ops::Range;
 
@@ -9,8 +12,14 @@ use crate::ledger::LedgerAddress;
 use crate::notify;
 use crate::secret::{MASK, Secret, percent_decoded, uri_password};
 
+use super::unescape::Unescaped;
+
 /// Shorter texts are not masked: they would blank out half of any log and protect nothing.
 const SHORTEST: usize = 4;
+/// How often escapes are undone: there is JSON within JSON.
+const LEVELS: usize = 2;
+/// Bytes that an escaped byte takes at most, on both levels: `\\u0026` for `&`.
+const ESCAPED: usize = 7;
 
 /// The secrets of one run, ready to be searched for.
 pub struct Masks {
@@ -43,7 +52,7 @@ impl Masks {
         Self::new(&secrets.into_iter().map(|secret| secret.expose().as_bytes().to_vec()).collect::<Vec<_>>())
     }
 
-    /// Bytes of the longest secret.
+    /// Bytes of the longest secret, however it is escaped.
     #[must_use]
     pub fn longest(&self) -> usize {
         self.longest
@@ -60,7 +69,7 @@ impl Masks {
         lines.sort_unstable();
         lines.dedup();
         Self {
-            longest: lines.iter().map(|line| line.len()).max().unwrap_or(0),
+            longest: lines.iter().map(|line| ESCAPED * line.len()).max().unwrap_or(0),
             needles: lines.into_iter().map(|line| Finder::new(line).into_owned()).collect(),
         }
     }
@@ -68,7 +77,17 @@ impl Masks {
     /// Whether any secret stands in `text`: one fast pass for each, over as much text at once as there is.
     #[must_use]
     pub fn found_in(&self, text: &[u8]) -> bool {
+        self.is_found(text, LEVELS)
+    }
+
+    fn is_found(&self, text: &[u8], levels: usize) -> bool {
         self.needles.iter().any(|needle| needle.find(text).is_some())
+            || self.unescaped(text, levels).is_some_and(|inner| self.is_found(inner.text(), levels - 1))
+    }
+
+    /// `None` where that would be the same text, or there is nothing to look for.
+    fn unescaped(&self, text: &[u8], levels: usize) -> Option<Unescaped> {
+        if levels == 0 || self.needles.is_empty() { None } else { Unescaped::of(text) }
     }
 
     /// Appends `text` to `out` with every secret masked.
@@ -97,13 +116,22 @@ impl Masks {
         self.places(text).iter().find(|found| found.start < cut && cut < found.end).map_or(cut, |found| found.end)
     }
 
-    /// Where secrets stand, in order; those that overlap count as one, so that no rest of either is left.
-    fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
+    /// Where secrets stand, in no order.
+    fn found(&self, text: &[u8], levels: usize) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         for needle in &self.needles {
             let length = needle.needle().len();
             found.extend(needle.find_iter(text).map(|start| start..start + length));
         }
+        if let Some(inner) = self.unescaped(text, levels) {
+            found.extend(self.found(inner.text(), levels - 1).into_iter().map(|range| inner.place(&range)));
+        }
+        found
+    }
+
+    /// Where secrets stand, in order; those that overlap count as one, so that no rest of either is left.
+    fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = self.found(text, LEVELS);
         found.sort_unstable_by_key(|range| range.start);
         let mut merged: Vec<Range<usize>> = Vec::with_capacity(found.len());
         for range in found {
@@ -118,6 +146,8 @@ impl Masks {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     fn masks(secrets: &[&str]) -> Masks {
@@ -155,9 +185,32 @@ mod tests {
     #[test]
     fn a_cut_never_splits_a_secret_nor_lets_its_beginning_go() {
         let masks = masks(&["s3cret"]);
-        assert_eq!(masks.safe_cut(b"0123456789"), 5);
-        assert_eq!(masks.safe_cut(b"01234s3cret"), 11 - 5 + 5);
-        assert_eq!(masks.safe_cut(b"012s3cret78"), 9);
+        let held = masks.longest() - 1;
+        let behind = |text: &str, rest: usize| [text.as_bytes(), &vec![b'x'; rest]].concat();
+        assert_eq!(masks.safe_cut(&behind("01234", held)), 5, "a secret may begin from there on");
+        assert_eq!(masks.safe_cut(&behind("01234s3cret", held - 6)), 5, "one begins there");
+        assert_eq!(masks.safe_cut(&behind("012s3cret78", held - 6)), 9, "one is under way there");
+        assert_eq!(masks.safe_cut(&behind(r"012s3cr\u0065t78", held - 6)), 14, "however it is written");
         assert_eq!(masks.safe_cut(b"s3"), 0);
+    }
+
+    #[rstest]
+    #[case::as_it_is(r#"pa&ss/w"o\rd'é😀<"#, r#"pa&ss/w"o\rd'é😀<"#)]
+    #[case::the_least(r#"pa&ss/w"o\rd'é😀<"#, r#"pa&ss/w\"o\\rd'é😀<"#)]
+    #[case::for_pages(r#"pa&ss/w"o\rd'é😀<"#, r#"pa\u0026ss/w\"o\\rd\u0027é😀\u003c"#)]
+    #[case::slashes_and_ascii(r#"pa&ss/w"o\rd'é😀<"#, r#"pa&ss\/w\"o\\rd'\u00e9\ud83d\ude00<"#)]
+    #[case::upper_case(r#"pa&ss/w"o\rd'é😀<"#, r"pa\u0026ss\u002Fw\u0022o\u005Crd\u0027\u00E9\uD83D\uDE00\u003C")]
+    #[case::within_another(r#"pa&ss"word"#, r#"pa\\u0026ss\\\"word"#)]
+    #[case::of_nothing_but_escapes("&&&&", r"\u0026&\u0026\u0026")]
+    fn a_secret_is_masked_however_a_logger_escapes_it(#[case] secret: &str, #[case] written: &str) {
+        let line = format!(r#"C:\new {{"message":"a \"{written}\" b\n","path":"\u00"#);
+        let expected = r#"C:\new {"message":"a \"***\" b\n","path":"\u00"#;
+        assert_eq!(masked(&[secret], &line), expected);
+        assert!(masks(&[secret]).found_in(line.as_bytes()));
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_an_escape_is_found_as_it_is() {
+        assert_eq!(masked(&[r"\u0026\n"], r"a \u0026\n b"), "a *** b");
     }
 }

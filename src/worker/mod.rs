@@ -38,6 +38,7 @@ mod steps;
 pub mod strays;
 mod supervise;
 mod tail;
+mod unescape;
 mod warnings;
 
 use std::time::Duration;

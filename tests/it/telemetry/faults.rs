@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use rustix::fs::{CWD, FileType, Mode as Rights, mknodat};
 
 use crate::support::eventually;
 use crate::support::otlp::{Mode, Receiver, Tls};
@@ -145,6 +146,10 @@ fn a_backend_that_hangs_does_not_keep_the_workers_of_a_pod_from_ending_in_time()
 #[case("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier/pigeon-hunter22")]
 #[case("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem")]
 #[case("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/dev/null")]
+#[case("OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/zero")]
+#[case("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter22@127.0.0.1:99999")]
+#[case("OTEL_EXPORTER_OTLP_TIMEOUT", "hunter22")]
+#[case("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]
 #[case("OTEL_TRACES_EXPORTER", "zipkin-hunter22")]
 #[case("OTEL_TRACES_SAMPLER", "always_off")]
 fn a_mistake_in_the_settings_is_told_and_the_run_goes_on(#[case] name: &str, #[case] value: &str) {
@@ -175,6 +180,28 @@ fn what_does_not_arrive_is_counted_while_the_run_goes_on() {
     until_all_is_said(&scene);
     let last = eventually("the last count is kept", PATIENCE, || count().filter(|count| *count > first));
     assert!(last < first + 1_000, "nothing is counted twice: {first}, {last}");
+}
+
+#[rstest]
+#[case("OTEL_EXPORTER_OTLP_HEADERS_FILE")]
+#[case("OTEL_EXPORTER_OTLP_CERTIFICATE")]
+#[case("OTEL_EXPORTER_OTLP_CLIENT_KEY")]
+fn a_file_that_never_ends_holds_no_run_up(#[case] name: &str) {
+    let scene = sample(9);
+    let fifo = scene.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Rights::RUSR | Rights::WUSR, 0).unwrap();
+    let scene = scene.variable(name, fifo.display().to_string());
+    scene.launch(&[NAME, "--wait"]);
+    let warnings = scene.until(NAME, &["succeeded"])["warnings"].to_string();
+    assert!(warnings.contains(name) && warnings.contains("is no regular file"), "{warnings}");
+}
+
+#[test]
+fn an_address_without_its_scheme_is_told_as_it_should_be_written() {
+    let scene = sample(9).variable("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318");
+    scene.launch(&[NAME, "--wait"]);
+    let warnings = scene.until(NAME, &["succeeded"])["warnings"].to_string();
+    assert!(warnings.contains("write it with its scheme: `http://127.0.0.1:4318`"), "{warnings}");
 }
 
 #[test]

@@ -87,6 +87,33 @@ fn every_line_of_a_run_keeps_to_the_schema_and_finds_its_trace() {
     assert_eq!(last["labels.stopover_stream"], "system");
 }
 
+/// What the secret looks like in the lines of loggers that escape least, for pages, slashes and all but ASCII, and in upper case.
+const ESCAPED: &str = r#"
+log() { printf '{"ecs.version":"8.10.0","log.level":"info","message":"password %s.","labels":{"it":"%s"}}\n' "$1" "$1"; }
+log 'pa&ss/w\"o\\rdé'
+log 'pa\u0026ss/w\"o\\rdé'
+log 'pa&ss\/w\"o\\rd\u00e9'
+log 'pa\u0026ss\u002Fw\u0022o\u005Crd\u00E9'
+printf '%s\n' '{"of":"another schema","message":"password pa\u0026ss/w\"o\\rdé."}'
+exit 3
+"#;
+
+#[test]
+fn a_secret_is_in_no_line_however_a_programs_logger_escapes_it() {
+    let (scene, mut reader) = with_fifo();
+    std::fs::write(scene.path().join("migrations/prints"), ESCAPED).unwrap();
+    std::fs::write(scene.path().join("stopover.yaml"), "catalog:\n  - files: migrations/*.yaml\n").unwrap();
+    let scene = in_the_schema(scene.manifest("prints", MANIFEST)).variable("STOPOVER_PARAM_TOKEN", r#"pa&ss/w"o\rdé"#);
+    scene.launch(&["prints"]);
+    let lines = ecs::read_all(&read_until(&mut reader, has(": failed: ")));
+    let masked = lines.iter().filter(|line| line["message"] == "password ***.").count();
+    assert_eq!(masked, 4, "{lines:?}");
+    assert!(lines.iter().filter_map(|line| line.get("labels")).all(|labels| labels["it"] == "***"), "{lines:?}");
+    let log = log_text(&scene, &scene.until("prints", &["failed"]));
+    assert_eq!(log.matches("password ***.").count(), 5, "{log}");
+    assert!(!log.contains(r"\u00") && !log.contains("w\\\"o"), "{log}");
+}
+
 #[test]
 fn each_attempt_is_another_span_of_the_same_trace() {
     let (scene, mut reader) = with_fifo();
