@@ -4,7 +4,7 @@
 //! |---|---|
 //! | console, wall display | `diagnostics/console.DATE.log` in the state directory: [`of_console`] |
 //! | commands that change something | `diagnostics/command.DATE.log`: [`of_command`] |
-//! | worker | the run's log, and a backend that is told: [`pass_on`]; its own last words in `workers/RUN.log` |
+//! | worker | the run's log, and a backend that is told: [`pass_on`]; what it says once the end is reported, in `workers/RUN.log` |
 //! | keeper and its children | the output of the pod, see [`crate::voice`] |
 //!
 //! All of them are events of `tracing` whose targets begin with `stopover`. What other crates say stays out: a database's driver says

@@ -1,7 +1,7 @@
 //! The copy of a run's log in the ledger, so that it outlives its pod and can be read from any other.
 //!
 //! It follows the log *file*: a ledger that is away for a while costs neither memory nor lines, for what was not shipped is
-//! read again. Of each attempt the first and the last [`KEEP`] bytes are kept; what lies between is in the pod's file only.
+//! read again. What it ships is what the worker has written, and ends where the worker has sealed its log. Of each attempt the first and the last [`KEEP`] bytes are kept; what lies between is in the pod's file only.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -42,6 +42,17 @@ impl Distribution {
         sum
     }
 
+    /// What came since it was `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut more = *self;
+        for (count, before) in more.counts.iter_mut().zip(earlier.counts) {
+            *count = count.saturating_sub(before);
+        }
+        more.micros = more.micros.saturating_sub(earlier.micros);
+        more
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -102,5 +113,6 @@ mod tests {
             add(&mut all, millis);
         }
         assert_eq!(one.plus(&other), all);
+        assert_eq!(all.since(&one), other);
     }
 }

@@ -4,7 +4,7 @@
 //! always of one moment: no sum without its count.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use crate::logs::mirror::LeftOut;
 
 use super::Signal;
 use super::distribution::{Distribution, micros};
+use super::health::Health;
 use super::meters::Durations;
 
 /// What grows: the counts of an attempt, or of all runs of a migration in a pod.
@@ -83,6 +84,10 @@ impl ByOutcome {
     fn plus(&self, other: &Self) -> Self {
         Self { ok: self.ok.plus(&other.ok), failed: self.failed.plus(&other.failed) }
     }
+
+    fn since(&self, earlier: &Self) -> Self {
+        Self { ok: self.ok.since(&earlier.ok), failed: self.failed.since(&earlier.failed) }
+    }
 }
 
 impl Dropped {
@@ -90,6 +95,14 @@ impl Dropped {
     #[must_use]
     pub fn each(self) -> [(&'static str, u64); 3] {
         [(Signal::Traces.word(), self.traces), (Signal::Metrics.word(), self.metrics), (Signal::Logs.word(), self.logs)]
+    }
+
+    fn of(&mut self, signal: Signal) -> &mut u64 {
+        match signal {
+            Signal::Traces => &mut self.traces,
+            Signal::Metrics => &mut self.metrics,
+            Signal::Logs => &mut self.logs,
+        }
     }
 }
 
@@ -113,6 +126,29 @@ impl Totals {
                 traces: self.dropped.traces.saturating_add(other.dropped.traces),
                 metrics: self.dropped.metrics.saturating_add(other.dropped.metrics),
                 logs: self.dropped.logs.saturating_add(other.dropped.logs),
+            },
+        }
+    }
+
+    /// What was counted since they were `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut held = self.held.clone();
+        for (kind, time) in &mut held {
+            *time = time.saturating_sub(earlier.held.get(kind).copied().unwrap_or_default());
+        }
+        Self {
+            processed: self.processed.saturating_sub(earlier.processed),
+            batches: self.batches.since(&earlier.batches),
+            retries: self.retries.saturating_sub(earlier.retries),
+            held,
+            slowed: self.slowed.saturating_sub(earlier.slowed),
+            renewals: self.renewals.since(&earlier.renewals),
+            mirror_dropped: self.mirror_dropped.saturating_sub(earlier.mirror_dropped),
+            dropped: Dropped {
+                traces: self.dropped.traces.saturating_sub(earlier.dropped.traces),
+                metrics: self.dropped.metrics.saturating_sub(earlier.dropped.metrics),
+                logs: self.dropped.logs.saturating_sub(earlier.dropped.logs),
             },
         }
     }
@@ -163,6 +199,8 @@ pub struct Figures {
     mirror: LeftOut,
     state: Mutex<State>,
     durations: OnceLock<Durations>,
+    /// How the delivery of what is sent goes.
+    delivery: OnceLock<Vec<(Signal, Arc<Health>)>>,
 }
 
 struct State {
@@ -208,7 +246,13 @@ impl Figures {
             since: Instant::now(),
             in_step: false,
         };
-        Self { migration: run.migration.clone(), mirror, state: Mutex::new(state), durations: OnceLock::new() }
+        Self {
+            migration: run.migration.clone(),
+            mirror,
+            state: Mutex::new(state),
+            durations: OnceLock::new(),
+            delivery: OnceLock::new(),
+        }
     }
 
     /// Of which migration.
@@ -222,7 +266,13 @@ impl Figures {
     pub fn totals(&self) -> Totals {
         let mut state = self.state();
         state.settle(Instant::now());
-        Totals { mirror_dropped: self.mirror.lines(), ..state.totals.clone() }
+        let mut totals = Totals { mirror_dropped: self.mirror.lines(), ..state.totals.clone() };
+        for (signal, health) in self.delivery.get().into_iter().flatten() {
+            // At the end all that is missing is known; until then what has failed.
+            let count = totals.dropped.of(*signal);
+            *count = health.failed().max(*count);
+        }
+        totals
     }
 
     /// Where the run is, as the latest beat told.
@@ -251,14 +301,15 @@ impl Figures {
         }
     }
 
-    /// So much of what should be sent was left out.
+    /// So much of what should be sent has not arrived in the end.
     pub fn dropped(&self, signal: Signal, count: u64) {
-        let dropped = &mut self.state().totals.dropped;
-        match signal {
-            Signal::Traces => grow(&mut dropped.traces, count),
-            Signal::Metrics => grow(&mut dropped.metrics, count),
-            Signal::Logs => grow(&mut dropped.logs, count),
-        }
+        grow(self.state().totals.dropped.of(signal), count);
+    }
+
+    /// From now on what fails to be delivered counts at once.
+    pub(super) fn watch(&self, delivery: Vec<(Signal, Arc<Health>)>) {
+        // Only the first counts: there is one delivery.
+        let _ = self.delivery.set(delivery);
     }
 
     /// From now on each duration is passed on, too.

@@ -29,6 +29,7 @@ pub struct Health {
     told: AtomicBool,
     offered: AtomicU64,
     delivered: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Debug for Health {
@@ -48,6 +49,7 @@ impl Health {
             told: AtomicBool::new(false),
             offered: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         })
     }
 
@@ -60,6 +62,12 @@ impl Health {
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.offered.load(Ordering::Relaxed).saturating_sub(self.delivered.load(Ordering::Relaxed))
+    }
+
+    /// What is known so far not to have arrived: failed or rejected; part of [`Self::missing`].
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     fn warn_once(&self, reason: String) {
@@ -76,6 +84,7 @@ impl Health {
                 let rejected = self.answers.rejected();
                 let lost = rejected.as_ref().map_or(0, |rejected| rejected.count.min(count));
                 self.delivered.fetch_add(count - lost, Ordering::Relaxed);
+                self.failed.fetch_add(lost, Ordering::Relaxed);
                 if let Some(Rejected { count, why }) = rejected {
                     self.warn_once(format!("{count} {} were rejected: {why}", self.signal.items()));
                 }
@@ -83,6 +92,7 @@ impl Health {
             // The end of the run is no failure of the receiver.
             Err(OTelSdkError::AlreadyShutdown) => {}
             Err(error) => {
+                self.failed.fetch_add(count, Ordering::Relaxed);
                 self.warn_once(reason(error, &self.answers));
             }
         }

@@ -1,15 +1,17 @@
 //! What was counted of a migration in this pod, kept in its state directory: for who asks while the worker is busy, and when it is gone.
 //!
-//! There is one file per migration, because one run of it is at work at a time. Each worker continues the counts that it finds, so that they only
-//! grow. A disk that is full, read-only or dead costs the counts, never the run: it is all done by a thread that nobody waits for.
+//! There is one file per migration. Each worker adds what it has counted since it last wrote to what it finds, under a lock. So the counts only
+//! grow, whoever writes when: a worker that stays to tell others of the end of its run, or that was taken over, shares the file with the next.
+//! A disk that is full, read-only or dead costs the counts, never the run: it is all done by a thread that nobody waits for.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,10 @@ use super::figures::{Figures, Totals};
 const EVERY: Duration = Duration::from_secs(5);
 /// How long the end of a worker is held up for the last counts.
 const LAST_WITHIN: Duration = Duration::from_secs(1);
+/// How long one who writes waits for another.
+const LOCK_WITHIN: Duration = Duration::from_millis(500);
+/// How often it looks.
+const LOCK_LOOK: Duration = Duration::from_millis(10);
 /// Longer is no file of ours.
 const LONGEST: u64 = 64 * 1024;
 
@@ -32,14 +38,14 @@ const LONGEST: u64 = 64 * 1024;
 #[serde(rename_all = "camelCase")]
 struct Kept {
     migration: MigrationId,
-    /// Who wrote it.
+    /// Who wrote it last.
     worker: ProcessIdentity,
     totals: Totals,
 }
 
 /// Keeps the figures of an attempt until it is closed.
 pub struct Keeping {
-    close: Option<SyncSender<()>>,
+    ask: Option<SyncSender<()>>,
     closed: Receiver<()>,
 }
 
@@ -48,29 +54,36 @@ impl Keeping {
     #[must_use]
     pub fn start(state: &StateDir, figures: Arc<Figures>) -> Self {
         let path = state.metrics_of(figures.migration());
-        let (close, asked) = sync_channel(0);
+        let (ask, asked) = sync_channel(1);
         let (done, closed) = sync_channel(1);
         let keep = move || {
             let mut writer = Writer::new(path, figures);
-            while writer.write() {
+            loop {
+                writer.write();
                 match asked.recv_timeout(EVERY) {
-                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                     // The worker ends.
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => {
-                        writer.write();
-                        break;
-                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
+            writer.write();
             let _ = done.send(());
         };
         let thread = thread::Builder::new().name(format!("{}-figures", super::THREADS[1])).spawn(keep);
-        Self { close: thread.is_ok().then_some(close), closed }
+        Self { ask: thread.is_ok().then_some(ask), closed }
+    }
+
+    /// Has the counts kept now, without waiting for that.
+    pub fn keep(&self) {
+        if let Some(ask) = &self.ask {
+            // One who was asked already and has not looked yet keeps these, too.
+            let _ = ask.try_send(());
+        }
     }
 
     /// Keeps the last counts, and waits for that, but not for long.
     pub fn close(mut self) {
-        if self.close.take().is_some() {
+        if self.ask.take().is_some() {
             let _ = self.closed.recv_timeout(LAST_WITHIN);
         }
     }
@@ -79,34 +92,54 @@ impl Keeping {
 struct Writer {
     path: PathBuf,
     figures: Arc<Figures>,
-    me: ProcessIdentity,
-    /// What was counted before this attempt.
-    before: Totals,
-    /// This attempt's counts are in the file.
-    has_written: bool,
+    /// What of this attempt is in the file.
+    counted: Totals,
+    /// What was in the file when this last wrote it.
+    left: Totals,
 }
 
 impl Writer {
     fn new(path: PathBuf, figures: Arc<Figures>) -> Self {
-        let me = ProcessIdentity::current();
-        Self { path, figures, me, before: Totals::default(), has_written: false }
+        Self { path, figures, counted: Totals::default(), left: Totals::default() }
     }
 
-    /// Writes the counts. Says whether to go on: where a later attempt counts already, this one must not take its counts back.
+    /// Adds what has come; whether that succeeded. What fails is tried again at the next occasion, with what has come until then.
     fn write(&mut self) -> bool {
-        if let Some(kept) = read(&self.path).filter(|kept| kept.worker != self.me) {
-            if self.has_written {
-                return false;
-            }
-            // The worker before may have kept its last counts only now.
-            self.before = kept.totals;
+        let Some(lock) = lock(&self.path) else { return false };
+        let now = self.figures.totals();
+        // A file that was damaged or removed meanwhile is made again.
+        let found = read(&self.path).map_or_else(|| self.left.clone(), |kept| kept.totals);
+        let totals = found.plus(&now.since(&self.counted));
+        let worker = ProcessIdentity::current();
+        let kept = Kept { migration: self.figures.migration().clone(), worker, totals };
+        let is_kept = pod::write(&self.path, &kept).is_ok();
+        drop(lock);
+        if is_kept {
+            self.counted = now;
+            self.left = kept.totals;
         }
-        let totals = self.before.plus(&self.figures.totals());
-        let kept = Kept { migration: self.figures.migration().clone(), worker: self.me, totals };
-        // What fails is tried again at the next occasion, with what has come until then.
-        self.has_written |= pod::write(&self.path, &kept).is_ok();
-        true
+        is_kept
     }
+}
+
+/// The right to replace a file, which is let go of with what comes back. Who is dead holds none.
+fn lock(path: &Path) -> Option<File> {
+    crate::private::create_dir_all(path.parent()?).ok()?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.with_extension("lock"))
+        .ok()?;
+    let deadline = Instant::now() + LOCK_WITHIN;
+    while file.try_lock().is_err() {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(LOCK_LOOK);
+    }
+    Some(file)
 }
 
 /// What is there, unless it is damaged or not ours.
@@ -144,6 +177,7 @@ mod tests {
     use tempfile::TempDir;
 
     use crate::engine::observer::Observer;
+    use crate::telemetry::Signal;
     use crate::telemetry::figures::tests::{batch, done, figures};
 
     use super::*;
@@ -160,15 +194,6 @@ mod tests {
         let keeping = Keeping::start(state, figures.clone());
         figures.batch(&batch(20, 0, done(10)));
         keeping.close();
-        make_it_of_another(&file(state));
-    }
-
-    /// Every attempt has a process of its own.
-    fn make_it_of_another(file: &Path) {
-        if let Some(kept) = read(file) {
-            let worker = ProcessIdentity { start_ticks: kept.worker.start_ticks + 1, ..kept.worker };
-            pod::write(file, &Kept { worker, ..kept }).unwrap();
-        }
     }
 
     fn processed(state: &StateDir) -> Vec<u64> {
@@ -189,7 +214,7 @@ mod tests {
         }
         let mode = fs::metadata(file(&state)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(state.metrics()).unwrap().count(), 1, "nothing else is left there");
+        assert_eq!(fs::read_dir(state.metrics()).unwrap().count(), 2, "nothing is left there but it and its lock");
     }
 
     #[test]
@@ -223,20 +248,66 @@ mod tests {
     }
 
     #[test]
-    fn who_was_taken_over_takes_no_count_back() {
+    fn two_workers_at_once_take_nothing_from_each_other_and_neither_stops() {
         let (_directory, state) = state();
         let (early, late) = (Arc::new(figures()), Arc::new(figures()));
-        let mut frozen = Writer::new(file(&state), early.clone());
+        let mut lingering = Writer::new(file(&state), early.clone());
         let mut later = Writer::new(file(&state), late.clone());
-        later.me.start_ticks += 1;
+        let kept = || {
+            let (kept, _) = all(&state, 9);
+            (kept[0].1.processed, kept[0].1.dropped.traces)
+        };
         early.batch(&batch(20, 0, done(10)));
-        assert!(frozen.write());
+        assert!(lingering.write());
         late.batch(&batch(20, 0, done(5)));
         assert!(later.write());
-        assert_eq!(processed(&state), [15]);
-        early.batch(&batch(20, 0, done(10)));
-        assert!(!frozen.write());
-        assert_eq!(processed(&state), [15]);
+        assert_eq!(kept(), (15, 0));
+        // What did not arrive is known at the very end.
+        early.dropped(Signal::Traces, 3);
+        assert!(lingering.write());
+        assert_eq!(kept(), (15, 3));
+        late.batch(&batch(20, 0, done(5)));
+        assert!(later.write());
+        assert!(later.write());
+        assert_eq!(kept(), (20, 3));
+        fs::write(file(&state), "damaged").unwrap();
+        late.batch(&batch(20, 0, done(5)));
+        assert!(later.write());
+        assert_eq!(kept(), (25, 3));
+    }
+
+    #[test]
+    fn of_many_who_write_at_once_every_count_is_kept() {
+        let (_directory, state) = state();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let figures = Arc::new(figures());
+                    let mut writer = Writer::new(file(&state), figures.clone());
+                    for _ in 0..25 {
+                        figures.batch(&batch(20, 0, done(1)));
+                        writer.write();
+                    }
+                    // The patience of one that writes is bounded.
+                    while !writer.write() {}
+                });
+            }
+        });
+        assert_eq!(processed(&state), [100]);
+    }
+
+    #[test]
+    fn a_lock_that_is_not_let_go_of_is_waited_for_only_so_long() {
+        let (_directory, state) = state();
+        let held = lock(&file(&state)).unwrap();
+        let figures = Arc::new(figures());
+        let mut writer = Writer::new(file(&state), figures.clone());
+        figures.batch(&batch(20, 0, done(10)));
+        assert!(!writer.write());
+        assert_eq!(all(&state, 9), (vec![], 0));
+        drop(held);
+        assert!(writer.write());
+        assert_eq!(processed(&state), [10], "what could not be kept is kept later");
     }
 
     #[test]

@@ -196,8 +196,9 @@ impl Telemetry {
         self.trace.as_ref().map(|(trace, _)| trace.recorder() as Arc<dyn Observer>)
     }
 
-    /// Has these figures sent, if figures are.
+    /// Has these figures sent, if figures are, and tells them what does not arrive.
     pub fn observe(&self, figures: &Arc<Figures>) {
+        figures.watch(self.health.clone());
         if let Some(metrics) = &self.metrics {
             meters::observe(&metrics.meter(SCOPE), figures);
         }

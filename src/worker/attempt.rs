@@ -53,6 +53,8 @@ const REST_WITHIN: Duration = Duration::from_secs(2);
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
 /// How long the archive is tried again once the end is reported.
 const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
+/// How often it is looked meanwhile whether the run goes on.
+const ARCHIVE_LOOK: Duration = Duration::from_secs(2);
 /// How long the ledger is asked for the history of the run that is told to a backend.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
@@ -415,11 +417,24 @@ impl<'a> Attempt<'a> {
         seen.value.map(Box::new)
     }
 
-    /// Reports how it ended; everything that was said before is stored first.
+    /// Ships what of the log was settled before the report and is not in the ledger yet, for as long as the run has no later attempt: who reads
+    /// the log in the ledger has gone on to that by then.
+    async fn complete_the_archive(&mut self) {
+        let deadline = Instant::now() + ARCHIVE_AFTER;
+        while !self.company.archive.finish(deadline.min(Instant::now() + ARCHIVE_LOOK)).await {
+            let goes_on = self.look_again().await.is_some_and(|run| run.attempt > self.run.attempt);
+            if goes_on || Instant::now() >= deadline {
+                return;
+            }
+        }
+    }
+
+    /// Reports how it ended; everything that was said before is stored first, and nothing that is said later goes where the next attempt writes.
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
         if let Some(reason) = course.fenced() {
             let reason = reason.to_owned();
             self.pump.tell(Level::Error, format!("the work was ended: {reason}"));
+            self.pump.seal().await;
             self.audience.dismiss(&self.pump);
             self.pump.close();
             return Err(WorkerError::Fenced(reason));
@@ -428,30 +443,34 @@ impl<'a> Attempt<'a> {
         let what = describe(&outcome, self.company.heart.pulse().wish);
         self.pump.tell(gravity(&outcome), format!("after {}: {what}", short_duration(self.claimed.elapsed())));
         self.pump.settle().await;
+        let lost = course.stop() == Some(Stop::LeaseLost);
+        if lost {
+            // It may be taken over without a report, too.
+            self.pump.seal().await;
+        }
         // No heart beats here: what is left of the lease is for the report.
         let patience = ARCHIVE_WITHIN.min(self.config.lease.margin());
-        let archived = self.company.archive.finish(Instant::now() + patience).await;
-        let lost = course.stop() == Some(Stop::LeaseLost);
+        self.company.archive.finish(Instant::now() + patience).await;
+        let (pump, audience) = (&self.pump, &self.audience);
         let reported = report(
             &self.ledger,
             &mut self.company.heart,
             (self.run.id, self.run.attempt),
             |wish| course.outcome(wish),
             if lost { REPORT_LOSS_WITHIN } else { REPORT_WITHIN },
-            |error| self.pump.warn(format!("the end cannot be reported yet, and is tried again: {error}")),
+            |error| pump.warn(format!("the end cannot be reported yet, and is tried again: {error}")),
+            async || {
+                audience.work_is_over();
+                pump.seal().await;
+            },
         )
         .await;
+        self.pump.seal().await;
         if let Reported::Yes { outcome, run } = &reported {
             self.tell(outcome, run.clone()).await;
-            if !archived {
-                self.company.archive.finish(Instant::now() + ARCHIVE_AFTER).await;
-            }
+            self.complete_the_archive().await;
         }
-        if !self.audience.settle(&self.pump, &self.config.state_dir).await {
-            // What was noted meanwhile belongs into the archive, too.
-            self.pump.settle().await;
-            self.company.archive.finish(Instant::now() + ARCHIVE_WITHIN).await;
-        }
+        self.audience.settle(&self.pump, &self.config.state_dir).await;
         self.pump.close();
         self.audience.close();
         match reported {

@@ -80,11 +80,16 @@ impl Audience {
         self.telemetry.ended(&Ending { outcome, wish, progress, events });
     }
 
-    /// Stays until everybody was told, for a bounded time; whether anything was noted in the log meanwhile.
-    pub async fn settle(&mut self, pump: &Pump, state: &StateDir) -> bool {
+    /// The work is over, and its end about to be reported: has the counts kept, without waiting for that.
+    pub fn work_is_over(&self) {
+        self.keeping.keep();
+    }
+
+    /// Stays until everybody was told, for a bounded time.
+    pub async fn settle(&mut self, pump: &Pump, state: &StateDir) {
         let left = Shutdown::under_way(state).map_or(Duration::MAX, |shutdown| shutdown.left() / 2);
-        let is_complete = self.deliver(pump, WITHIN.min(left));
-        self.herald.settle(state).await && is_complete
+        self.deliver(pump, WITHIN.min(left));
+        self.herald.settle(state).await;
     }
 
     /// Lets everybody go at once: another attempt holds the run, and tells of it.
@@ -98,18 +103,16 @@ impl Audience {
         self.keeping.close();
     }
 
-    /// Delivers what waits for backends; whether all of it arrived. Blocks, for nothing else is done any more.
-    fn deliver(&mut self, pump: &Pump, within: Duration) -> bool {
+    /// Delivers what waits for backends, and says what of it did not arrive. Blocks, for nothing else is done any more.
+    fn deliver(&mut self, pump: &Pump, within: Duration) {
         let missing = std::mem::take(&mut self.telemetry).finish(within);
         for (signal, count) in &missing {
             self.figures.dropped(*signal, *count);
         }
-        if missing.is_empty() {
-            return true;
+        if !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|(signal, count)| format!("{count} {}", signal.items())).collect();
+            pump.warn(format!("telemetry: not delivered were {}", missing.join(", ")));
         }
-        let missing: Vec<_> = missing.iter().map(|(signal, count)| format!("{count} {}", signal.items())).collect();
-        pump.warn(format!("telemetry: not delivered were {}", missing.join(", ")));
-        false
     }
 }
 
@@ -125,7 +128,8 @@ fn start_telemetry(
     let warn = move |text: String| {
         let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
         let text: String = text.chars().take(LONGEST_WARNING).collect();
-        scribe.warn(format!("warning: {text}; the run goes on without"));
+        // It may be told when the run is over.
+        scribe.warn(format!("telemetry: {text}; no run depends on that"));
         warnings.set_first(Subject::Telemetry, text);
     };
     for problem in &settings.problems {

@@ -1,8 +1,9 @@
-//! Telling people what becomes of an attempt. Nothing here can hold it up: what cannot be told is one warning and a line in its log.
+//! Telling people what becomes of an attempt. Nothing here can hold it up: what cannot be told is one warning and a line in its log, or in that of
+//! the worker where it shows after the end.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ use super::warnings::{Subject, Warnings};
 const LINGER: Duration = Duration::from_secs(30);
 /// The same in a pod that is being shut down, at most half of what is left.
 const LINGER_AT_THE_END: Duration = Duration::from_secs(2);
+/// How often a worker that stays looks whether its pod is being shut down.
+const LOOK: Duration = Duration::from_millis(250);
 /// Unusable receivers are warned of under numbers of their own.
 const UNUSABLE: usize = 1_000;
 
@@ -30,8 +33,6 @@ pub struct Herald {
     environment: Option<EnvironmentName>,
     /// Taken when it is settled.
     sender: Option<Sender>,
-    /// Whether anything was noted in the log.
-    has_noted: Arc<AtomicBool>,
 }
 
 impl Herald {
@@ -44,8 +45,7 @@ impl Herald {
             scribe.warn(text.clone());
             warnings.set(Subject::Notify(UNUSABLE + index), Some(text));
         }
-        let has_noted = Arc::new(AtomicBool::new(false));
-        let (warnings, noted, warned) = (warnings.clone(), has_noted.clone(), Mutex::new(BTreeSet::new()));
+        let (warnings, warned) = (warnings.clone(), Mutex::new(BTreeSet::new()));
         let scribe = Mutex::new(scribe);
         let sender = Sender::start(ready, move |Told { index, receiver, result, .. }| {
             let Err(reason) = result else { return };
@@ -54,12 +54,11 @@ impl Herald {
                 let text = format!(
                     "{receiver} could not be told what happens to this run: {reason}; `stopover notify --test` tries it"
                 );
-                noted.store(true, Ordering::SeqCst);
                 scribe.lock().unwrap_or_else(PoisonError::into_inner).warn(text.clone());
                 warnings.set(Subject::Notify(index), Some(text));
             }
         });
-        Self { environment: config.environment.clone(), sender: Some(sender), has_noted }
+        Self { environment: config.environment.clone(), sender: Some(sender) }
     }
 
     /// The attempt was claimed.
@@ -105,27 +104,43 @@ impl Herald {
         }
     }
 
-    /// Stays until everybody was told, for a bounded time; says whether nothing was noted in the log.
-    pub async fn settle(&mut self, state: &StateDir) -> bool {
-        let Some(sender) = self.sender.take() else { return true };
-        let latest = std::time::Instant::now() + LINGER;
-        let ends = std::cell::Cell::new(latest);
-        let until = || {
-            if ends.get() == latest
-                && let Some(shutdown) = Shutdown::under_way(state)
-            {
-                ends.set(latest.min(std::time::Instant::now() + LINGER_AT_THE_END.min(shutdown.left() / 2)));
-            }
-            ends.get()
-        };
-        sender.settle(until).await;
-        !self.has_noted.load(Ordering::SeqCst)
+    /// Stays until everybody was told, for a bounded time.
+    pub async fn settle(&mut self, state: &StateDir) {
+        let Some(sender) = self.sender.take() else { return };
+        let patience = RefCell::new(Patience::from(Instant::now()));
+        let until = || patience.borrow_mut().ends(Instant::now(), || Shutdown::under_way(state).map(|it| it.left()));
+        sender.settle(|| until().into_std()).await;
     }
 
     fn tell(&self, occasion: Occasion, notice: &Notice, is_due: impl Fn(usize) -> bool) {
         if let Some(sender) = &self.sender {
             sender.tell(occasion, notice, is_due);
         }
+    }
+}
+
+/// Until when a worker stays: the pod may begin to be shut down meanwhile.
+struct Patience {
+    ends: Instant,
+    /// When to look for that again; never once it was seen.
+    look: Option<Instant>,
+}
+
+impl Patience {
+    fn from(now: Instant) -> Self {
+        Self { ends: now + LINGER, look: Some(now) }
+    }
+
+    /// Until when, as it is known `now`. `left` reads how long a pod that is being shut down has; it is not asked at every call.
+    fn ends(&mut self, now: Instant, left: impl FnOnce() -> Option<Duration>) -> Instant {
+        if self.look.is_some_and(|look| now >= look) {
+            self.look = Some(now + LOOK);
+            if let Some(left) = left() {
+                self.look = None;
+                self.ends = self.ends.min(now + LINGER_AT_THE_END.min(left / 2));
+            }
+        }
+        self.ends
     }
 }
 
@@ -193,6 +208,25 @@ mod tests {
         assert_eq!(vigil.look(false, at(701)), Vec::<usize>::new());
         assert_eq!((vigil.look(true, at(702)), vigil.next()), (vec![], Some(at(762))));
         assert_eq!((vigil.look(true, at(900)), vigil.number), (vec![0], 2));
+    }
+
+    #[test]
+    fn a_worker_that_stays_looks_four_times_a_second_whether_its_pod_goes_and_not_once_it_does() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut patience = Patience::from(start);
+        let mut looks = 0;
+        for millis in (0..1_000).step_by(20) {
+            let ends = patience.ends(at(millis), || {
+                looks += 1;
+                None
+            });
+            assert_eq!(ends, start + LINGER);
+        }
+        assert_eq!(looks, 4);
+        let left = || Some(Duration::from_secs(2));
+        assert_eq!(patience.ends(at(2_000), left), at(3_000), "half of what is left");
+        assert_eq!(patience.ends(at(2_900), || unreachable!("it is known")), at(3_000));
     }
 
     #[test]

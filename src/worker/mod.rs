@@ -10,6 +10,9 @@
 //!
 //! The pump and the mirror are threads that wait for nobody. Everything that talks to the ledger is a task of one
 //! current-thread runtime, and the program is stopped before the right to run it ends, whatever the ledger does.
+//!
+//! Once the end is reported the next attempt may begin, here and at once, while the worker stays a while to tell others. Before it reports, it
+//! seals the log that they share; what it says later goes to its own.
 
 mod answering;
 mod attempt;

@@ -2,8 +2,11 @@
 //!
 //! It is all this thread does, so that a slow ledger or a stalled mirror never holds up the program. Lines of both streams
 //! are logged in the order in which they are seen; two that arrive within microseconds of each other in different pipes cannot be told apart.
+//!
+//! The log is sealed before the end of the attempt is reported: from the report on the next attempt may write to the same file. What Stopover
+//! says after that goes to the worker's own log, which is its standard error.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdout};
 use std::sync::Arc;
@@ -74,6 +77,8 @@ enum Command {
     DrainUntil(Instant),
     /// Answer when everything so far is in the file.
     Settle(oneshot::Sender<()>),
+    /// The same, and write nothing more to the log or its mirror.
+    Seal(oneshot::Sender<()>),
     /// End.
     Close,
 }
@@ -104,6 +109,7 @@ impl Pump {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (commands, orders) = channel();
         let said = Arc::new(watch::Sender::new(Said::default()));
+        let PumpParts { log, mirror, masks, warnings, subject } = parts;
         let carrier = Carrier {
             orders,
             wake: wake.clone(),
@@ -114,7 +120,11 @@ impl Pump {
             grave: Vec::new(),
             misunderstood: false,
             said: said.clone(),
-            parts,
+            log: Some(log),
+            mirror,
+            masks,
+            warnings,
+            subject,
         };
         let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || carrier.run())?;
         Ok(Self { commands, wake, said, thread })
@@ -156,6 +166,13 @@ impl Pump {
         let (done, settled) = oneshot::channel();
         self.order(Command::Settle(done));
         let _ = settled.await;
+    }
+
+    /// Waits until everything so far is in the file, and closes the log: what is said from now on goes to the worker's own.
+    pub async fn seal(&self) {
+        let (done, sealed) = oneshot::channel();
+        self.order(Command::Seal(done));
+        let _ = sealed.await;
     }
 
     /// What the program says of itself.
@@ -244,7 +261,12 @@ struct Carrier {
     /// The one warning about a protocol line was given.
     misunderstood: bool,
     said: Arc<watch::Sender<Said>>,
-    parts: PumpParts,
+    /// None once it is sealed.
+    log: Option<LogFile>,
+    mirror: Mirror,
+    masks: Arc<Masks>,
+    warnings: Warnings,
+    subject: events::Subject,
 }
 
 impl Carrier {
@@ -257,16 +279,17 @@ impl Carrier {
             self.read_while_there_is_more(ready);
             self.write();
             self.end_if_due();
-            self.parts.log.look_after();
-            self.parts.mirror.offer(&[], &[]);
-            self.parts.warnings.set(Subject::Log, self.parts.log.trouble());
-            if let Some(trouble) = self.parts.mirror.trouble() {
-                self.parts.warnings.set(Subject::Mirror, Some(trouble));
+            if let Some(log) = &mut self.log {
+                log.look_after();
+                self.warnings.set(Subject::Log, log.trouble());
+            }
+            self.mirror.offer(&[], &[]);
+            if let Some(trouble) = self.mirror.trouble() {
+                self.warnings.set(Subject::Mirror, Some(trouble));
             }
         }
-        self.write();
-        self.parts.log.conclude();
-        self.parts.mirror.close();
+        self.settle();
+        self.mirror.close();
     }
 
     /// Waits for something to do; says whether there are orders, and which pipes have output.
@@ -296,7 +319,7 @@ impl Carrier {
                 Command::Carry(stdout, stderr, ended) => {
                     let pipe = |source, stream| Pipe {
                         source,
-                        framer: Framer::new(stream, &self.parts.masks),
+                        framer: Framer::new(stream, &self.masks),
                         open: true,
                         tail: None,
                     };
@@ -305,14 +328,18 @@ impl Carrier {
                 }
                 Command::Overhear(stderr, tail) => {
                     self.pipes.retain(|pipe| pipe.open);
-                    let framer = Framer::new(Stream::Stderr, &self.parts.masks);
+                    let framer = Framer::new(Stream::Stderr, &self.masks);
                     self.pipes.push(Pipe { source: stderr.into(), framer, open: true, tail: Some(tail) });
                 }
                 Command::Note(level, text) => self.note(level, &text),
                 Command::DrainUntil(deadline) => self.drain_until = Some(deadline),
                 Command::Settle(done) => {
-                    self.write();
-                    self.parts.log.conclude();
+                    self.settle();
+                    let _ = done.send(());
+                }
+                Command::Seal(done) => {
+                    self.settle();
+                    self.log = None;
                     let _ = done.send(());
                 }
                 Command::Close => return true,
@@ -344,14 +371,14 @@ impl Carrier {
             Err(_) => 0,
         };
         let mut misunderstood = None;
-        let mut protocol = |text: &[u8]| match hear(text, &self.said, &self.parts.masks) {
+        let mut protocol = |text: &[u8]| match hear(text, &self.said, &self.masks) {
             Ok(()) => true,
             Err(reason) => {
                 misunderstood.get_or_insert(reason);
                 false
             }
         };
-        let masks = &self.parts.masks;
+        let masks = &self.masks;
         let mut sink = Sink { records: &mut self.records, masks, protocol: &mut protocol };
         let now = Timestamp::of_this_machine();
         if count == 0 {
@@ -369,13 +396,17 @@ impl Carrier {
                 "a line that starts with `::stopover` is not understood and stays in the log as it is: {reason}"
             );
             self.note(Level::Warn, &warning);
-            self.parts.warnings.set(Subject::Protocol, Some(self.parts.masks.text(&warning)));
+            self.warnings.set(Subject::Protocol, Some(self.masks.text(&warning)));
         }
     }
 
     fn note(&mut self, level: Level, text: &str) {
-        let text = self.parts.masks.text(&text.replace('\n', " "));
-        events::of_run(level, &self.parts.subject, &text);
+        let text = self.masks.text(&text.replace('\n', " "));
+        events::of_run(level, &self.subject, &text);
+        if self.log.is_none() {
+            self.note_late(level, &text);
+            return;
+        }
         if level > Level::Info {
             self.grave.push(Grave { at: self.records.len(), level });
         }
@@ -384,12 +415,30 @@ impl Carrier {
         self.records.push(b'\n');
     }
 
+    /// Says it in the worker's own log, as one write: the workers of all attempts of a run share the file.
+    fn note_late(&self, level: Level, text: &str) {
+        let (now, attempt) = (Timestamp::of_this_machine(), self.subject.attempt.unwrap_or_default());
+        let line = format!("{now} attempt {attempt}: {}{text}\n", mark(level));
+        // There is no further place to complain.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+
     fn write(&mut self) {
         if !self.records.is_empty() {
-            self.parts.log.append(&self.records);
-            self.parts.mirror.offer(&self.records, &self.grave);
+            if let Some(log) = &mut self.log {
+                log.append(&self.records);
+                self.mirror.offer(&self.records, &self.grave);
+            }
             self.records.clear();
             self.grave.clear();
+        }
+    }
+
+    /// Brings everything so far into the file.
+    fn settle(&mut self) {
+        self.write();
+        if let Some(log) = &mut self.log {
+            log.conclude();
         }
     }
 
@@ -403,7 +452,7 @@ impl Carrier {
         let mut protocol = |_: &[u8]| false;
         let now = Timestamp::of_this_machine();
         for pipe in self.pipes.iter_mut().filter(|pipe| pipe.open) {
-            let mut sink = Sink { records: &mut self.records, masks: &self.parts.masks, protocol: &mut protocol };
+            let mut sink = Sink { records: &mut self.records, masks: &self.masks, protocol: &mut protocol };
             pipe.framer.finish(now, &mut sink);
         }
         self.write();
@@ -415,6 +464,15 @@ impl Carrier {
         if let Some(ended) = self.ended.take() {
             let _ = ended.send(Ended { last_lines, cut_off: still_open });
         }
+    }
+}
+
+/// How a line of a log without levels begins.
+fn mark(level: Level) -> &'static str {
+    match level {
+        Level::Info => "",
+        Level::Warn => "warning: ",
+        Level::Error => "error: ",
     }
 }
 

@@ -1,4 +1,6 @@
 //! Telling the ledger how an attempt ended, however long that takes.
+//!
+//! From the moment at which the outcome is sent the run may go on in another worker, also where the answer is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,7 @@ pub enum Reported {
 }
 
 /// Reports the end of an attempt: first everything that the program said (no checkpoint may be lost), then the outcome, which is
-/// decided by the wish that the ledger then holds. `trouble` is told of the first failure.
+/// decided by the wish that the ledger then holds. `trouble` is told of the first failure; `seal` is awaited before the outcome is sent, once.
 pub async fn report(
     ledger: &Arc<dyn LedgerWriter>,
     heart: &mut Heart,
@@ -37,10 +39,12 @@ pub async fn report(
     outcome: impl Fn(Option<WishKind>) -> Outcome,
     within: Duration,
     trouble: impl Fn(&LedgerError),
+    seal: impl AsyncFnOnce(),
 ) -> Reported {
     let deadline = Instant::now() + within;
     let mut pause = Duration::from_millis(100);
     let mut told = false;
+    let mut seal = Some(seal);
     let mut beaten = false;
     loop {
         let mut result = Ok(None);
@@ -50,6 +54,9 @@ pub async fn report(
         }
         let ended = outcome(heart.pulse().wish);
         if beaten {
+            if let Some(seal) = seal.take() {
+                seal().await;
+            }
             let finish = ledger.act(run, Action::Finish { attempt, outcome: ended.clone() });
             result = heart.in_time(finish).await.map(|acted| match acted {
                 Acted::Changed(run) => Some(run),

@@ -132,6 +132,7 @@ fn what_an_attempt_adds_to_what_was_before_never_falls() {
     let sum = before.plus(&before);
     assert_eq!((sum.processed, sum.retries, sum.batches.ok.count()), (20, 2, 2));
     assert_eq!(sum.held_by(HoldKind::Measuring), 2 * before.held_by(HoldKind::Measuring));
+    assert_eq!(sum.since(&before), before);
     let full = Totals { processed: u64::MAX, ..Totals::default() };
     assert_eq!(full.plus(&before).processed, u64::MAX);
 }

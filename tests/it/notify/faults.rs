@@ -13,13 +13,13 @@ fn scene(url: &str) -> Scene {
     telling(&format!("  - {{ name: ops, webhook: \"{url}\", timeout: 300ms }}\n")).script(NAME, "echo done")
 }
 
-/// Runs to its end, which must be a success; gives back the lines of its log that are about a receiver, once its worker has ended.
+/// Runs to its end, which must be a success; gives back the lines about a receiver, in its log and in its worker's, once that has ended.
 #[track_caller]
 fn complaints(scene: &Scene) -> Vec<String> {
     scene.launch(&[NAME, "--wait"]);
     until_all_ended(scene);
     assert_eq!(scene.run(NAME)["state"], "succeeded");
-    let log = scene.must(&["logs", NAME]);
+    let log = scene.must(&["logs", NAME]) + &scene.worker_log(NAME);
     log.lines().filter(|line| line.contains("could not be told")).map(str::to_owned).collect()
 }
 

@@ -121,6 +121,12 @@ impl Scene {
         self.json(&["show", migration, "--json"])["runs"][0].clone()
     }
 
+    /// What the workers of the latest run of a migration said for themselves, when the log of the run was closed.
+    pub fn worker_log(&self, migration: &str) -> String {
+        let path = self.state().join("workers").join(format!("{}.log", self.run(migration)["id"].as_str().unwrap()));
+        fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// Waits until the latest run of a migration is in one of some states, and returns it.
     #[track_caller]
     pub fn until(&self, migration: &str, states: &[&str]) -> Value {

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode as Rights, mknodat};
 use crate::support::eventually;
 use crate::support::otlp::{Mode, Receiver, Tls};
 use crate::support::pod::Pod;
-use crate::support::scene::{STOPOVER, Scene};
+use crate::support::scene::{PATIENCE, STOPOVER, Scene};
 use crate::support::steady::{PROGRAM, STEADY};
 
 const NAME: &str = "20261123_sample";
@@ -26,24 +26,26 @@ fn goes_on(scene: &Scene, address: &str) {
     let run = scene.until(NAME, &["succeeded"]);
     // The end is put off by three seconds at most; the rest is for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let log = eventually_ended(scene);
+    until_all_is_said(scene);
+    let log = everything_logged(scene);
     let warned = log.lines().filter(|line| line.contains("do not arrive at")).count();
     assert!((1..=3).contains(&warned), "once for each signal at most: {log}");
     assert!(log.contains(address), "{log}");
-    assert!(log.contains("telemetry: not delivered were"), "{log}");
+    assert!(!scene.must(&["logs", NAME]).contains("not delivered were"), "the log of a run ends with the run");
     assert!(run["error"].is_null());
 }
 
 /// What is in the logs of run and worker.
 fn everything_logged(scene: &Scene) -> String {
-    scene.must(&["logs", NAME])
+    scene.must(&["logs", NAME]) + &scene.worker_log(NAME)
 }
 
-/// The log, once the worker has said its last word.
-fn eventually_ended(scene: &Scene) -> String {
-    eventually("the log tells what did not arrive", Duration::from_secs(30), || {
-        Some(scene.must(&["logs", NAME])).filter(|log| log.contains("not delivered were"))
-    })
+/// Waits until the worker has said what did not arrive: its last word, which is for its own log.
+#[track_caller]
+fn until_all_is_said(scene: &Scene) {
+    eventually("the worker tells what did not arrive", PATIENCE, || {
+        scene.worker_log(NAME).contains("not delivered were").then_some(())
+    });
 }
 
 fn sample(port: u16) -> Scene {
@@ -156,7 +158,28 @@ fn a_mistake_in_the_settings_is_told_and_the_run_goes_on(#[case] name: &str, #[c
     let run = scene.until(NAME, &["succeeded"]);
     let warnings = run["warnings"].to_string();
     assert!(warnings.contains("OTEL_"), "{warnings}");
-    assert!(!scene.must(&["logs", NAME]).contains("hunter22"));
+    assert!(!everything_logged(&scene).contains("hunter22"));
+}
+
+#[test]
+fn what_does_not_arrive_is_counted_while_the_run_goes_on() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let scene = sample(port).variable("OTEL_METRIC_EXPORT_INTERVAL", "300");
+    scene.add_script(NAME, "while [ ! -e go ]; do sleep 0.05; done");
+    scene.launch(&[NAME]);
+    let series = format!("stopover_telemetry_dropped_total{{migration=\"{NAME}\",signal=\"metrics\"}} ");
+    let count = || -> Option<u64> {
+        let page = scene.must(&["metrics"]);
+        let line = page.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned))?;
+        Some(line.parse().unwrap())
+    };
+    let first = eventually("a lost report is counted", PATIENCE, || count().filter(|count| *count > 0));
+    assert_eq!(scene.run(NAME)["state"], "running");
+    fs::write(scene.path().join("migrations/go"), "").unwrap();
+    scene.until(NAME, &["succeeded"]);
+    until_all_is_said(&scene);
+    let last = eventually("the last count is kept", PATIENCE, || count().filter(|count| *count > first));
+    assert!(last < first + 1_000, "nothing is counted twice: {first}, {last}");
 }
 
 #[rstest]

@@ -32,6 +32,7 @@ fn a_program_finds_itself_in_the_trace_that_is_named_by_its_migration() {
     scene.must(&["init", "--environment", "staging"]);
     let run = scene.launch(&[NAME, "--wait"]);
 
+    eventually("the run is told of", PATIENCE, || Some(()).filter(|()| !backend.received().named(NAME).is_empty()));
     let told = backend.received();
     let trace = run.replace('-', "");
     assert!(told.spans.iter().all(|(_, span)| hex(&span.trace_id) == trace), "one trace, found by the run's id");

@@ -9,7 +9,7 @@ use super::log_path;
 use crate::support::scene::Scene;
 
 /// All that the ledger has of the log of a run.
-async fn archived(scene: &Scene, run: &serde_json::Value) -> Vec<LogChunk> {
+pub async fn archived(scene: &Scene, run: &serde_json::Value) -> Vec<LogChunk> {
     let id: RunId = run["id"].as_str().unwrap().parse().unwrap();
     let ledger = open_reader(&LedgerAddress::Sqlite(scene.state().join("ledger.db"))).await.unwrap();
     let mut chunks: Vec<LogChunk> = Vec::new();

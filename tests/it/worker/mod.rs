@@ -4,6 +4,7 @@ mod archive;
 mod detached;
 mod ecs;
 mod guarding;
+mod lingering;
 mod log;
 mod mirror;
 mod outcomes;
