@@ -78,6 +78,8 @@ const STARTER: &str = "telemetry-start";
 const ENDER: &str = "telemetry-end";
 /// Threads of telemetry, at most, and as many processes and threads as a simple program starts.
 const ROOM: usize = 16;
+/// How long the system may take to forget threads that have ended.
+const GONE_WITHIN: Duration = Duration::from_millis(100);
 /// The stack of a thread that does nothing.
 const SMALL: usize = 64 * 1024;
 const NO_THREAD: &str = "this container may have no more threads";
@@ -255,6 +257,8 @@ fn provider(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Resu
 
 /// Whether this container may have as many threads more as telemetry uses, and as the run needs beside it.
 fn has_room() -> bool {
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    let before = threads();
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting = Vec::with_capacity(ROOM);
@@ -266,9 +270,13 @@ fn has_room() -> bool {
     }
     drop(closed);
     let room = waiting.len();
-    // Gone before anything else is started.
     for thread in waiting {
         let _ = thread.join();
+    }
+    // One that has ended is counted by the system a moment longer: gone before anything else is started.
+    let latest = Instant::now() + GONE_WITHIN;
+    while threads() > before && Instant::now() < latest {
+        thread::sleep(Duration::from_millis(1));
     }
     room == ROOM
 }
