@@ -444,10 +444,6 @@ impl<'a> Attempt<'a> {
         self.pump.tell(gravity(&outcome), format!("after {}: {what}", short_duration(self.claimed.elapsed())));
         self.pump.settle().await;
         let lost = course.stop() == Some(Stop::LeaseLost);
-        if lost {
-            // It may be taken over without a report, too.
-            self.pump.seal().await;
-        }
         // No heart beats here: what is left of the lease is for the report.
         let patience = ARCHIVE_WITHIN.min(self.config.lease.margin());
         self.company.archive.finish(Instant::now() + patience).await;
