@@ -11,13 +11,13 @@ use crate::ledger::{LedgerError, LedgerReader, Outcome, Run, RunState, WishKind}
 use super::facts::Facts;
 use super::health::{Health, Warn};
 use super::resource::resource;
-use super::trace::{Absent, Ending, Trace};
-use super::{Mask, Settings, Signal, Wires, spans};
+use super::trace::{Absent, Ending, end_for_another};
+use super::{Settings, Signal, Wires, spans};
 
 /// Tells of `run` as it stands now, if its traces are sent and there is anything to tell, and takes at most `within` for it. Nothing depends on it.
 pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, absent: Absent, within: Duration) {
     let settings = Settings::of_environment();
-    let Some(to) = &settings.traces else { return };
+    let Some(to) = settings.destination(Signal::Traces) else { return };
     let (outcome, wish) = match &run.state {
         RunState::Interrupted { cause, .. } => (Outcome::Interrupted(cause.clone()), None),
         RunState::Paused { .. } => (Outcome::Stopped, Some(WishKind::Pause)),
@@ -34,9 +34,8 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
     let built = spans(&resource(config), to, &Health::of(Signal::Traces, unheard));
     drop(entered);
     let Ok(spans) = built else { return };
-    let as_it_is: Mask = Arc::new(str::to_owned);
     let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };
-    Trace::end_for_another(spans.clone(), Facts::at(config, run, now), as_it_is, absent, &ending);
+    end_for_another(spans.clone(), Facts::at(config, run, now), absent, &ending);
     // The time is the exporter's own: waited for beside whatever else goes on here.
     let _ = tokio::task::spawn_blocking(move || {
         spans.shut_down(within / 2);

@@ -4,6 +4,7 @@
 //! thing differs on purpose: where no endpoint is set, nothing is sent, instead of something to whatever listens on this machine. A mistake
 //! here is no reason not to run a migration: it is told, and that signal is not sent.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,12 +115,7 @@ pub struct Tls {
 /// What is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// See [`Destination`].
-    pub traces: Option<Destination>,
-    /// See [`Destination`].
-    pub metrics: Option<Destination>,
-    /// See [`Destination`].
-    pub logs: Option<Destination>,
+    destinations: BTreeMap<Signal, Destination>,
     /// Whatever is secret in the above.
     pub secrets: Vec<Secret>,
     /// What is wrong with the variables, each with what to do about it. None of these holds a value.
@@ -161,35 +157,23 @@ impl Settings {
         }
         for signal in Signal::ALL {
             match destination(signal, &mut settings.secrets) {
-                Ok(found) => *settings.slot(signal) = found,
+                Ok(found) => settings.destinations.extend(found.map(|to| (signal, to))),
                 Err(problem) => settings.problems.push(format!("no {} are sent: {problem}", signal.word())),
             }
         }
         settings
     }
 
-    fn slot(&mut self, signal: Signal) -> &mut Option<Destination> {
-        match signal {
-            Signal::Traces => &mut self.traces,
-            Signal::Metrics => &mut self.metrics,
-            Signal::Logs => &mut self.logs,
-        }
-    }
-
     /// Where a signal is sent, if it is.
     #[must_use]
     pub fn destination(&self, signal: Signal) -> Option<&Destination> {
-        match signal {
-            Signal::Traces => self.traces.as_ref(),
-            Signal::Metrics => self.metrics.as_ref(),
-            Signal::Logs => self.logs.as_ref(),
-        }
+        self.destinations.get(&signal)
     }
 
     /// Whether anything is sent.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        Signal::ALL.into_iter().any(|signal| self.destination(signal).is_some())
+        !self.destinations.is_empty()
     }
 }
 

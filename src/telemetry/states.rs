@@ -28,13 +28,13 @@ impl States {
     #[must_use]
     pub fn start(config: &Config, warn: impl Fn(String) + Send + Sync + 'static) -> Option<Self> {
         let settings = Settings::of_environment();
-        let to = settings.metrics?;
+        let to = settings.destination(Signal::Metrics)?;
         let shown = to.shown.clone();
         let warn: Warn = Arc::new(move |_, reason| warn(format!("runs by state do not arrive at {shown}: {reason}")));
         let health = Health::of(Signal::Metrics, warn.clone());
         let started = Wires::new().map_err(|_| NO_THREAD.to_owned()).and_then(|wires| {
             let entered = wires.enter();
-            let built = catch_unwind(AssertUnwindSafe(|| provider(&resource(config), &to, &health)));
+            let built = catch_unwind(AssertUnwindSafe(|| provider(&resource(config), to, &health)));
             drop(entered);
             Ok((built.unwrap_or_else(|_| Err(NO_THREAD.to_owned()))?, wires))
         });

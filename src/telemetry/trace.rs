@@ -51,10 +51,8 @@ pub enum Absent {
 
 /// The trace of one attempt.
 pub struct Trace {
-    spans: Arc<Spans>,
-    facts: Arc<Facts>,
+    teller: Teller,
     recorder: Arc<Recorder>,
-    began: SystemTime,
 }
 
 impl Trace {
@@ -63,9 +61,9 @@ impl Trace {
     pub fn begin(spans: Arc<Spans>, facts: Facts, mask: Mask) -> Self {
         let facts = Arc::new(facts);
         let recorder = Arc::new(Recorder::new(spans.clone(), facts.clone(), mask));
-        let trace = Self { spans, facts, recorder, began: SystemTime::now() };
-        trace.launched();
-        trace
+        let teller = Teller { spans, facts, began: SystemTime::now() };
+        teller.launched();
+        Self { teller, recorder }
     }
 
     /// Who records what the engine does.
@@ -74,6 +72,45 @@ impl Trace {
         self.recorder.clone()
     }
 
+    /// Sends what is known at the end of the attempt.
+    pub fn end(&self, ending: &Ending<'_>) {
+        self.recorder.finish();
+        self.teller.attempt(ending);
+        self.teller.whole(ending);
+    }
+}
+
+/// Sends what the worker of the latest attempt cannot tell any more.
+pub fn end_for_another(spans: Arc<Spans>, facts: Facts, absent: Absent, ending: &Ending<'_>) {
+    let number = facts.run.attempt;
+    let of = |kinds: &[EventKind]| {
+        let mut own = ending.events.iter().filter(|event| event.attempt == number);
+        own.find(|event| kinds.contains(&event.kind)).map(|event| event.at)
+    };
+    let claimed = of(&[EventKind::Claimed]);
+    let stood_still = of(&[EventKind::Paused, EventKind::Failed, EventKind::Interrupted]).is_some();
+    let began = claimed.map_or_else(SystemTime::now, |at| facts.here(at));
+    let teller = Teller { spans, facts: Arc::new(facts), began };
+    match (absent, claimed) {
+        (Absent::Killed, Some(_)) => teller.attempt(ending),
+        (Absent::Gone, Some(since)) if !stood_still => {
+            let run = &teller.facts.run;
+            let whole = Whole::of(run.id, number, ending.events);
+            teller.spans.send(teller.lost(&Lost { attempt: number, since, until: run.updated_at }, whole.at));
+        }
+        _ => {}
+    }
+    teller.whole(ending);
+}
+
+/// Tells of an attempt as a whole.
+struct Teller {
+    spans: Arc<Spans>,
+    facts: Arc<Facts>,
+    began: SystemTime,
+}
+
+impl Teller {
     fn launched(&self) {
         let run = &self.facts.run;
         let (by, asked) = run.resumed.as_ref().map_or((&run.launch.by, run.created_at), |it| (&it.by, it.at));
@@ -95,38 +132,6 @@ impl Trace {
             status: Status::Unset,
             exception: None,
         });
-    }
-
-    /// Sends what is known at the end of the attempt.
-    pub fn end(&self, ending: &Ending<'_>) {
-        self.recorder.finish();
-        self.attempt(ending);
-        self.whole(ending);
-    }
-
-    /// Sends what the worker of the latest attempt cannot tell any more.
-    pub fn end_for_another(spans: Arc<Spans>, facts: Facts, mask: Mask, absent: Absent, ending: &Ending<'_>) {
-        let number = facts.run.attempt;
-        let of = |kinds: &[EventKind]| {
-            let mut own = ending.events.iter().filter(|event| event.attempt == number);
-            own.find(|event| kinds.contains(&event.kind)).map(|event| event.at)
-        };
-        let claimed = of(&[EventKind::Claimed]);
-        let stood_still = of(&[EventKind::Paused, EventKind::Failed, EventKind::Interrupted]).is_some();
-        let facts = Arc::new(facts);
-        let recorder = Arc::new(Recorder::new(spans.clone(), facts.clone(), mask));
-        let began = claimed.map_or_else(SystemTime::now, |at| facts.here(at));
-        let trace = Self { spans, facts, recorder, began };
-        match (absent, claimed) {
-            (Absent::Killed, Some(_)) => trace.attempt(ending),
-            (Absent::Gone, Some(since)) if !stood_still => {
-                let run = &trace.facts.run;
-                let whole = Whole::of(run.id, number, ending.events);
-                trace.spans.send(trace.lost(&Lost { attempt: number, since, until: run.updated_at }, whole.at));
-            }
-            _ => {}
-        }
-        trace.whole(ending);
     }
 
     /// Sends the attempt, and those right before it of which nobody has told.
