@@ -7,11 +7,10 @@ use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use tokio::time::{sleep, timeout};
 
-use crate::config::Config;
 use crate::events::{Level, Subject};
 use crate::keeper::{self, Attempt, Ended};
-use crate::ledger::{EnvironmentName, LedgerError, LedgerWriter, Run};
-use crate::notify::{self, Notice, Receivers, Sender, Told};
+use crate::ledger::{LedgerError, LedgerWriter, Run};
+use crate::notify::{Behalf, Told};
 use crate::telemetry;
 use crate::voice::Voice;
 
@@ -37,7 +36,12 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let begun = Instant::now();
     let voice = Voice::on_stdout(context.config.log_format);
-    let herald = Herald::new(&context.config);
+    let aside = Mutex::new(Voice::on_stdout(context.config.log_format));
+    let people = Behalf::new(&context.config, move |Told { receiver, result, .. }| {
+        if let (Err(reason), Ok(voice)) = (result, aside.lock()) {
+            voice.tell(Level::Warn, None, format_args!("{receiver} could not be told of the end of a run: {reason}"));
+        }
+    });
     let reporting = async {
         let ledger = loop {
             match context.writer().await {
@@ -49,7 +53,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
         for &attempt in &args.attempts {
             match report(&*ledger, attempt, &voice).await {
                 Ok(Some(run)) => {
-                    herald.tell_end(&run);
+                    people.tell_end(&run);
                     ended.push(run);
                 }
                 Ok(None) => {}
@@ -74,43 +78,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
             telemetry::tell_of(&context.config, &**ledger, run, telemetry::Absent::Killed, within).await;
         }
     }
-    herald.settle(begun + args.within).await;
+    people.settle(begun + args.within).await;
     Ok(reported?.0)
-}
-
-/// Tells people of ends whose workers cannot.
-struct Herald {
-    sender: Sender,
-    environment: Option<EnvironmentName>,
-}
-
-impl Herald {
-    fn new(config: &Config) -> Self {
-        let receivers = Receivers::of_here(config).ready;
-        let voice = Mutex::new(Voice::on_stdout(config.log_format));
-        let sender = Sender::start(receivers, move |Told { receiver, result, .. }| {
-            if let (Err(reason), Ok(voice)) = (result, voice.lock()) {
-                voice.tell(
-                    Level::Warn,
-                    None,
-                    format_args!("{receiver} could not be told of the end of a run: {reason}"),
-                );
-            }
-        });
-        Self { sender, environment: config.environment.clone() }
-    }
-
-    fn tell_end(&self, run: &Run) {
-        if let (Some(occasion), Some(notice)) =
-            (notify::occasion_of_end(run), Notice::ended(run, self.environment.as_ref()))
-        {
-            self.sender.tell(occasion, &notice, |_| true);
-        }
-    }
-
-    async fn settle(self, end: Instant) {
-        self.sender.settle(|| end).await;
-    }
 }
 
 /// The run that was reported, unless it had ended before.

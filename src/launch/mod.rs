@@ -7,7 +7,7 @@ mod leftover;
 mod plan;
 mod refusal;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::catalog::{Catalog, Entry, MigrationId};
 use crate::config::Config;
@@ -15,6 +15,7 @@ use crate::ledger::{
     Acted, Action, Launch, LaunchParam, LedgerError, LedgerWriter, NewPassport, NewRun, Passport, Resumer, Run, RunId,
     Seen, WishKind, WrongEnvironment,
 };
+use crate::notify::{Behalf, Told};
 use crate::pod::Shutdown;
 use crate::telemetry;
 use crate::time::{Timestamp, short_duration};
@@ -25,7 +26,7 @@ use leftover::Leftover;
 pub use plan::{Plan, Request, Resumption, plan, resumption};
 pub use refusal::PlanRefusal;
 
-/// How long an operator waits for a backend to be told of what they cancelled.
+/// How long an operator waits for backends and receivers to be told of what they cancelled.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a launch or a resume did not happen.
@@ -233,9 +234,21 @@ pub async fn stop(
         && run.ended_at().is_some()
     {
         end(leftover, run.id).await?;
-        telemetry::tell_of(config, ledger, run, telemetry::Absent::Gone, TOLD_WITHIN).await;
+        tell_end(config, ledger, run).await;
     }
     Ok(acted)
+}
+
+/// Tells those outside of an end that no worker can tell of.
+async fn tell_end(config: &Config, ledger: &dyn LedgerWriter, run: &Run) {
+    let people = Behalf::new(config, |Told { receiver, result, .. }| {
+        if let Err(reason) = result {
+            tracing::warn!("{receiver} could not be told of the end of a run: {reason}");
+        }
+    });
+    people.tell_end(run);
+    let until = Instant::now() + TOLD_WITHIN;
+    tokio::join!(telemetry::tell_of(config, ledger, run, telemetry::Absent::Gone, TOLD_WITHIN), people.settle(until));
 }
 
 /// The processes in this pod that the next attempt of a lost run would kill before it starts.

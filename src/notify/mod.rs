@@ -9,12 +9,14 @@
 //! Whoever has something to tell hands it over and goes on: nobody waits for a receiver, a queue that is full takes no more, and what could not
 //! be delivered in time is given up. A notice can come twice, and has the same id then; it is never waited for that it comes at all.
 
+mod behalf;
 mod notice;
 mod post;
 mod receivers;
 mod sender;
 mod slack;
 
+pub use behalf::Behalf;
 pub use notice::{Notice, occasion_of_end};
 pub use post::{Again, Post, Trouble};
 pub use receivers::{Ready, Receivers, Unusable, is_of_here, secrets};

@@ -6,35 +6,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
 use crate::events::{Level, Subject};
-use crate::ledger::{
-    self, Acted, Action, Failure, FailureCause, Interruption, LedgerError, LedgerWriter, Outcome, RemainingCount, Run,
-    RunId, WishKind, Worker,
-};
+use crate::ledger::{LedgerWriter, Outcome, RemainingCount, Run, RunId};
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::{Format, Mirror};
-use crate::process::ProcessIdentity;
 use crate::telemetry;
 use crate::telemetry::figures::Figures;
 use crate::time::short_duration;
 
+use super::WorkerError;
 use super::answering::Manners;
 use super::audience::Audience;
 use super::board::Board;
+use super::claim::{claim, open_ledger};
 use super::company::{Company, Needs};
+use super::course::{Course, describe, gravity};
 use super::environment;
 use super::guard::Guard;
 use super::heart::Heart;
 use super::mask::Masks;
 use super::memory::MemoryKills;
-use super::outcome::{self, Stop};
+use super::outcome::Stop;
 use super::program::{Exit, Output, Program};
 use super::pump::{Pump, PumpParts};
 use super::remaining::{Countdown, Counter};
@@ -43,7 +42,6 @@ use super::signals::Signals;
 use super::steps::{Engine, Surroundings};
 use super::supervise::{self, End, Limits};
 use super::warnings::{self, Warnings};
-use super::{CLAIM_WITHIN, WorkerError};
 
 /// How long pipes that a background process holds open are read after the program has ended.
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -77,32 +75,6 @@ pub async fn execute(
     Attempt::prepare(config, ledger, run, claimed)?.execute(signals, guard).await
 }
 
-/// The launch gave this worker a time to claim its run; until then a ledger that is away is waited for.
-async fn open_ledger(config: &Config) -> Result<Arc<dyn LedgerWriter>, LedgerError> {
-    let deadline = Instant::now() + CLAIM_WITHIN;
-    loop {
-        match ledger::open_writer(&config.ledger).await {
-            Err(error) if error.is_transient() && Instant::now() < deadline => sleep(Duration::from_millis(500)).await,
-            result => return result,
-        }
-    }
-}
-
-async fn claim(ledger: &dyn LedgerWriter, config: &Config, id: RunId, attempt: u32) -> Result<Run, LedgerError> {
-    let worker = Worker { place: config.actor.place.clone(), process: ProcessIdentity::current() };
-    let deadline = Instant::now() + CLAIM_WITHIN;
-    loop {
-        let action = Action::Claim { attempt, worker: worker.clone(), lease: config.lease.length() };
-        match ledger.act(id, action).await {
-            Ok(Acted::Changed(run)) => return Ok(*run),
-            // An earlier claim arrived, only its answer did not.
-            Ok(Acted::Already(_)) => return ledger.run(id).await?.value.ok_or(LedgerError::NoSuchRun(id)),
-            Err(error) if error.is_transient() && Instant::now() < deadline => sleep(Duration::from_millis(500)).await,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// A claimed attempt with everything it needs but its program.
 struct Attempt<'a> {
     config: &'a Config,
@@ -119,55 +91,10 @@ struct Attempt<'a> {
     counts: watch::Sender<Option<RemainingCount>>,
 }
 
-/// How it went.
-enum Course {
-    /// There was no program. Says why.
-    NotStarted(String),
-    /// There was none, because the right to run it had as good as ended.
-    TooLate,
-    /// There was, and it has ended.
-    Ended { end: End<Exit>, last_lines: Vec<String> },
-    /// There were native steps, and they have ended.
-    Stepped(End<Option<engine::End>>),
-}
-
 /// What was started.
 enum Started {
     Program(Program, Output),
     Steps(Engine),
-}
-
-impl Course {
-    fn outcome(&self, wish: Option<WishKind>) -> Outcome {
-        match self {
-            Self::NotStarted(message) => Outcome::Failed(Failure {
-                cause: FailureCause::Start { message: message.clone() },
-                last_lines: Vec::new(),
-            }),
-            Self::TooLate => Outcome::Interrupted(Interruption::LeaseLost),
-            Self::Ended { end, last_lines } => outcome::of(&end.exit, end.stop, wish, last_lines),
-            Self::Stepped(end) => outcome::of_steps(end.exit.as_ref(), end.stop, wish),
-        }
-    }
-
-    /// Another attempt holds the run: says which.
-    fn fenced(&self) -> Option<&str> {
-        match self {
-            Self::NotStarted(_) | Self::TooLate => None,
-            Self::Ended { end, .. } => end.fenced.as_deref(),
-            Self::Stepped(End { exit: Some(engine::End::Fenced(reason)), .. }) => Some(reason),
-            Self::Stepped(end) => end.fenced.as_deref(),
-        }
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        match self {
-            Self::NotStarted(_) => None,
-            Self::TooLate => Some(Stop::LeaseLost),
-            Self::Ended { end, .. } => end.stop,
-            Self::Stepped(end) => end.stop,
-        }
-    }
 }
 
 impl<'a> Attempt<'a> {
@@ -431,10 +358,12 @@ impl<'a> Attempt<'a> {
 
     /// Reports how it ended; everything that was said before is stored first, and nothing that is said later goes where the next attempt writes.
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
+        self.audience.work_is_over();
         if let Some(reason) = course.fenced() {
             let reason = reason.to_owned();
-            self.pump.tell(Level::Error, format!("the work was ended: {reason}"));
+            // The log may be that of the other attempt already: this goes to the worker's own.
             self.pump.seal().await;
+            self.pump.tell(Level::Error, format!("the work was ended: {reason}"));
             self.audience.dismiss(&self.pump);
             self.pump.close();
             return Err(WorkerError::Fenced(reason));
@@ -456,7 +385,7 @@ impl<'a> Attempt<'a> {
             if lost { REPORT_LOSS_WITHIN } else { REPORT_WITHIN },
             |error| pump.warn(format!("the end cannot be reported yet, and is tried again: {error}")),
             async || {
-                audience.work_is_over();
+                audience.keep_counts();
                 pump.seal().await;
             },
         )
@@ -474,24 +403,5 @@ impl<'a> Attempt<'a> {
             Reported::Fenced(reason) => Err(WorkerError::Fenced(reason)),
             Reported::GaveUp(reason) => Err(WorkerError::Unreported(reason)),
         }
-    }
-}
-
-fn gravity(outcome: &Outcome) -> Level {
-    match outcome {
-        Outcome::Succeeded | Outcome::Stopped => Level::Info,
-        Outcome::Interrupted(_) => Level::Warn,
-        Outcome::Failed(_) => Level::Error,
-    }
-}
-
-/// The last line of an attempt's log.
-fn describe(outcome: &Outcome, wish: Option<WishKind>) -> String {
-    match (outcome, wish) {
-        (Outcome::Succeeded, _) => "succeeded".to_owned(),
-        (Outcome::Failed(failure), _) => format!("failed: {}", failure.cause),
-        (Outcome::Stopped, Some(WishKind::Cancel)) => "cancelled".to_owned(),
-        (Outcome::Stopped, _) => "paused".to_owned(),
-        (Outcome::Interrupted(cause), _) => format!("interrupted: {}", cause.reason()),
     }
 }

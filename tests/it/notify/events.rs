@@ -94,6 +94,19 @@ fn what_is_interrupted_or_cancelled_is_told() {
 }
 
 #[test]
+fn a_cancel_of_what_nothing_works_on_is_told_by_whoever_cancels() {
+    let webhook = Webhook::new();
+    let scene = scene(&webhook, ", on: [stopped, finished]").script(STEADY, PROGRAM);
+    let run = scene.launch(&[STEADY]);
+    scene.must(&["pause", STEADY, "--wait"]);
+    webhook.until("stopped");
+    scene.must(&["cancel", STEADY, "--operator", "ben"]);
+    let cancelled = &webhook.until("finished").body;
+    assert_eq!((&cancelled["state"], &cancelled["id"]), (&"cancelled".into(), &format!("{run}/1/finished").into()));
+    assert!(cancelled["text"].as_str().unwrap().contains("cancelled by ben"), "{cancelled}");
+}
+
+#[test]
 fn slack_is_told_in_its_own_shape() {
     let webhook = Webhook::new();
     let scene = telling("  - { name: oncall, slack: \"${SLACK_WEBHOOK_URL}\", on: [failed] }\n")
