@@ -119,9 +119,11 @@ impl<'a> Lane<'a> {
         let begun = Instant::now();
         let next = Edge::After(cut.last.clone());
         let look = source.look_ahead(&next, &self.range.through, &cut, if self.careful.is_some() { 0 } else { size });
-        let batch = batch(self.shared, self.session.as_mut(), &self.range, &cut);
-        let (done, ahead) = tokio::join!(batch, look);
-        let took = begun.elapsed();
+        let batch = async {
+            let done = batch(self.shared, self.session.as_mut(), &self.range, &cut).await;
+            (done, begun.elapsed())
+        };
+        let ((done, took), ahead) = tokio::join!(batch, look);
         self.told(&done, &cut, took);
         match done {
             Ok(Some((range, effort))) => {
@@ -136,11 +138,11 @@ impl<'a> Lane<'a> {
                     // What ends with its range may be much smaller than was asked for.
                     self.pacer().took(cut.count, effort.documents, effort.fixed);
                 }
-                self.shared.throttle.rest(took, self.shared.stop).await;
+                self.shared.throttle.rest(begun.elapsed(), self.shared.stop).await;
                 Ok(ahead)
             }
             // A commit of which only the answer was lost.
-            Ok(None) => self.take().await.map(|()| None),
+            Ok(None) => self.retake().await.map(|()| None),
             // What goes on for longer than the server lets a transaction live is forgotten there, which looks like an accident.
             Err(Fault::Passing(reason)) if took >= LONG && cut.count > 1 => {
                 self.recover(source, Fault::TooMuch(reason), Some(&cut)).await.map(|()| None)
@@ -185,7 +187,7 @@ impl<'a> Lane<'a> {
             }
             (Fault::Poison(_), Some(cut)) => {
                 self.careful = Some((cut.count / 8).max(1));
-                return self.take().await;
+                return self.retake().await;
             }
             (Fault::TooMuch(reason), Some(cut)) => {
                 self.pacer().too_much(cut.count);
@@ -197,7 +199,7 @@ impl<'a> Lane<'a> {
             (fault @ (Fault::Fenced(_) | Fault::Stopped | Fault::Fatal(_)), _) => return Err(fault),
         };
         self.again(&reason).await?;
-        self.take().await
+        self.retake().await
     }
 
     /// Waits before another try, and says why.
@@ -207,6 +209,17 @@ impl<'a> Lane<'a> {
         let waited = self.patience.wait(reason, self.shared.stop).await;
         self.shared.tally.say(None);
         waited
+    }
+
+    /// Takes the range once more after something went wrong, and tells what turns out to have been done.
+    async fn retake(&mut self) -> Result<(), Fault> {
+        let known = self.range.totals;
+        self.take().await?;
+        let confirmed = self.range.totals.since(known);
+        if confirmed != Counts::default() {
+            self.shared.observer.confirmed(confirmed);
+        }
+        Ok(())
     }
 
     /// Takes the range with a session of its own, and goes on from where the range then stands.
@@ -249,7 +262,7 @@ impl<'a> Lane<'a> {
         // Whoever goes over everything again meets those that are left out already.
         let counted = new || !self.shared.verifying;
         // The transaction that failed is not in the way.
-        self.take().await?;
+        self.retake().await?;
         let done = Totals { quarantined: counted.into(), ..Totals::default() };
         let left_out = leave_out(self.shared, self.session.as_mut(), &self.range, &cut.last, done).await;
         self.moved(left_out).await
@@ -268,14 +281,14 @@ impl<'a> Lane<'a> {
                 self.range = range;
                 Ok(())
             }
-            Ok(None) => self.take().await,
+            Ok(None) => self.retake().await,
             Err(fault) => {
                 let reason = match fault {
                     Fault::Passing(reason) | Fault::TooMuch(reason) => reason,
                     fault => return Err(fault),
                 };
                 self.again(&reason).await?;
-                self.take().await
+                self.retake().await
             }
         }
     }

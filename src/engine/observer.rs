@@ -17,6 +17,8 @@ pub trait Observer: Send + Sync {
     fn step_ends(&self, end: &StepEnd<'_>);
     /// A batch was tried.
     fn batch(&self, batch: &Batch<'_>);
+    /// Batches that nobody knew to be committed turn out to be: this is what they have done.
+    fn confirmed(&self, counts: Counts);
     /// The verdict on the state of the server has changed.
     fn throttled(&self, verdict: &Verdict);
 }
@@ -38,6 +40,12 @@ impl Observer for Vec<Arc<dyn Observer>> {
     fn batch(&self, batch: &Batch<'_>) {
         for observer in self {
             observer.batch(batch);
+        }
+    }
+
+    fn confirmed(&self, counts: Counts) {
+        for observer in self {
+            observer.confirmed(counts);
         }
     }
 
@@ -90,7 +98,7 @@ pub struct Batch<'a> {
     pub range: &'a str,
     /// Documents that it looked at.
     pub documents: u32,
-    /// From its first call to its last answer.
+    /// From its first call to its last answer, without what was read ahead meanwhile.
     pub took: Duration,
     /// How often the lane has tried in vain since its last success.
     pub failures: u32,
@@ -103,7 +111,7 @@ pub struct Batch<'a> {
 pub enum BatchResult<'a> {
     /// It is committed.
     Done(Counts),
-    /// An earlier try had been committed already, of which only the answer was lost.
+    /// An earlier try had been committed already, of which only the answer was lost: see [`Observer::confirmed`].
     DoneBefore,
     /// Nothing of it counts; says why.
     Failed(&'a str),

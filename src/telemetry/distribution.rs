@@ -31,26 +31,15 @@ impl Distribution {
         self.micros = self.micros.saturating_add(micros(took));
     }
 
-    /// Both together.
+    /// Bound by bound, as `with` makes one count of two: the sum of both, or what came since another.
     #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        let mut sum = *self;
-        for (count, more) in sum.counts.iter_mut().zip(other.counts) {
-            *count = count.saturating_add(more);
+    pub fn combined(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        let mut both = *self;
+        for (count, other) in both.counts.iter_mut().zip(other.counts) {
+            *count = with(*count, other);
         }
-        sum.micros = sum.micros.saturating_add(other.micros);
-        sum
-    }
-
-    /// What came since it was `earlier`.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        let mut more = *self;
-        for (count, before) in more.counts.iter_mut().zip(earlier.counts) {
-            *count = count.saturating_sub(before);
-        }
-        more.micros = more.micros.saturating_sub(earlier.micros);
-        more
+        both.micros = with(both.micros, other.micros);
+        both
     }
 
     /// How many there are.
@@ -112,7 +101,7 @@ mod tests {
             add(if millis % 3 == 0 { &mut one } else { &mut other }, millis);
             add(&mut all, millis);
         }
-        assert_eq!(one.plus(&other), all);
-        assert_eq!(all.since(&one), other);
+        assert_eq!(one.combined(&other, u64::saturating_add), all);
+        assert_eq!(all.combined(&one, u64::saturating_sub), other);
     }
 }

@@ -38,6 +38,12 @@ impl Facts {
         Self { run: run.clone(), server, ahead }
     }
 
+    /// Of a run without a database, on a machine whose clock is the ledger's.
+    #[cfg(test)]
+    pub fn of_sample(run: Run) -> Self {
+        Self { run, server: None, ahead: 0 }
+    }
+
     /// A time of the ledger's clock as this machine would have it.
     #[must_use]
     pub fn here(&self, at: Timestamp) -> SystemTime {
@@ -48,10 +54,16 @@ impl Facts {
     /// On every span.
     #[must_use]
     pub fn common(&self) -> Vec<KeyValue> {
+        self.common_of(self.run.attempt)
+    }
+
+    /// On every span of another attempt.
+    #[must_use]
+    pub fn common_of(&self, attempt: u32) -> Vec<KeyValue> {
         vec![
             KeyValue::new("stopover.run", self.run.id.to_string()),
             KeyValue::new("stopover.migration", self.run.migration.to_string()),
-            KeyValue::new("stopover.attempt", i64::from(self.run.attempt)),
+            KeyValue::new("stopover.attempt", i64::from(attempt)),
         ]
     }
 

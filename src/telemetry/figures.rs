@@ -3,13 +3,14 @@
 //! It is told in passing, by the engine and by the heart, and notes it under a lock that is held for a few assignments, so that a snapshot is
 //! always of one moment: no sum without its count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::MigrationId;
+use crate::engine::apply::Counts;
 use crate::engine::observer::{Batch, BatchResult, Observer, StepBegun, StepEnd};
 use crate::engine::throttle::{HoldKind, Verdict};
 use crate::ledger::{Progress, Run};
@@ -81,12 +82,8 @@ impl ByOutcome {
         if is_ok { &mut self.ok } else { &mut self.failed }.add(took);
     }
 
-    fn plus(&self, other: &Self) -> Self {
-        Self { ok: self.ok.plus(&other.ok), failed: self.failed.plus(&other.failed) }
-    }
-
-    fn since(&self, earlier: &Self) -> Self {
-        Self { ok: self.ok.since(&earlier.ok), failed: self.failed.since(&earlier.failed) }
+    fn combined(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        Self { ok: self.ok.combined(&other.ok, with), failed: self.failed.combined(&other.failed, with) }
     }
 }
 
@@ -110,47 +107,38 @@ impl Totals {
     /// Both together: what an attempt adds to what was before it.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        let mut held = self.held.clone();
-        for (kind, &time) in &other.held {
-            grow(held.entry(kind.clone()).or_default(), time);
-        }
-        Self {
-            processed: self.processed.saturating_add(other.processed),
-            batches: self.batches.plus(&other.batches),
-            retries: self.retries.saturating_add(other.retries),
-            held,
-            slowed: self.slowed.saturating_add(other.slowed),
-            renewals: self.renewals.plus(&other.renewals),
-            mirror_dropped: self.mirror_dropped.saturating_add(other.mirror_dropped),
-            dropped: Dropped {
-                traces: self.dropped.traces.saturating_add(other.dropped.traces),
-                metrics: self.dropped.metrics.saturating_add(other.dropped.metrics),
-                logs: self.dropped.logs.saturating_add(other.dropped.logs),
-            },
-        }
+        self.combined(other, u64::saturating_add)
     }
 
     /// What was counted since they were `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let mut held = self.held.clone();
-        for (kind, time) in &mut held {
-            *time = time.saturating_sub(earlier.held.get(kind).copied().unwrap_or_default());
-        }
+        self.combined(earlier, u64::saturating_sub)
+    }
+
+    fn combined(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        let kinds: BTreeSet<&String> = self.held.keys().chain(other.held.keys()).collect();
+        let time = |of: &Self, kind| of.held.get(kind).copied().unwrap_or_default();
         Self {
-            processed: self.processed.saturating_sub(earlier.processed),
-            batches: self.batches.since(&earlier.batches),
-            retries: self.retries.saturating_sub(earlier.retries),
-            held,
-            slowed: self.slowed.saturating_sub(earlier.slowed),
-            renewals: self.renewals.since(&earlier.renewals),
-            mirror_dropped: self.mirror_dropped.saturating_sub(earlier.mirror_dropped),
+            processed: with(self.processed, other.processed),
+            batches: self.batches.combined(&other.batches, with),
+            retries: with(self.retries, other.retries),
+            held: kinds.into_iter().map(|kind| (kind.clone(), with(time(self, kind), time(other, kind)))).collect(),
+            slowed: with(self.slowed, other.slowed),
+            renewals: self.renewals.combined(&other.renewals, with),
+            mirror_dropped: with(self.mirror_dropped, other.mirror_dropped),
             dropped: Dropped {
-                traces: self.dropped.traces.saturating_sub(earlier.dropped.traces),
-                metrics: self.dropped.metrics.saturating_sub(earlier.dropped.metrics),
-                logs: self.dropped.logs.saturating_sub(earlier.dropped.logs),
+                traces: with(self.dropped.traces, other.dropped.traces),
+                metrics: with(self.dropped.metrics, other.dropped.metrics),
+                logs: with(self.dropped.logs, other.dropped.logs),
             },
         }
+    }
+
+    /// Whether there were native steps, of which a program has none.
+    #[must_use]
+    pub fn is_of_steps(&self) -> bool {
+        self.batches != ByOutcome::default() || !self.held.is_empty()
     }
 
     /// Microseconds in which a hold of this kind was on.
@@ -301,6 +289,13 @@ impl Figures {
         }
     }
 
+    /// Nothing is worked on any more, whatever the engine may have left open: nothing is held up either.
+    pub fn work_is_over(&self) {
+        let mut state = self.state();
+        state.settle(Instant::now());
+        state.in_step = false;
+    }
+
     /// So much of what should be sent has not arrived in the end.
     pub fn dropped(&self, signal: Signal, count: u64) {
         grow(self.state().totals.dropped.of(signal), count);
@@ -332,9 +327,7 @@ impl Observer for Figures {
     }
 
     fn step_ends(&self, _: &StepEnd<'_>) {
-        let mut state = self.state();
-        state.settle(Instant::now());
-        state.in_step = false;
+        self.work_is_over();
     }
 
     fn batch(&self, batch: &Batch<'_>) {
@@ -350,6 +343,10 @@ impl Observer for Figures {
         if let Some(durations) = self.durations.get() {
             durations.batch(batch.took, is_ok);
         }
+    }
+
+    fn confirmed(&self, counts: Counts) {
+        grow(&mut self.state().totals.processed, u64::try_from(counts.matched).unwrap_or(0));
     }
 
     fn throttled(&self, verdict: &Verdict) {

@@ -65,10 +65,14 @@ pub fn observe(meter: &Meter, figures: &Arc<Figures>) {
         .with_description("Items per second, over the last half minute")
         .with_callback(move |told| tell(told, rated.course().rate, &attributes))
         .build();
-    to.counter("stopover.documents.processed", "{document}", "Documents that were gone through", |all| all.processed);
-    to.counter("stopover.batch.retries", "{batch}", "Batches tried because one before had failed", |all| all.retries);
+    to.counter("stopover.documents.processed", "{document}", "Documents that were gone through", |all| {
+        Some(all.processed)
+    });
+    to.counter("stopover.batch.retries", "{batch}", "Batches tried because one before had failed", |all| {
+        all.is_of_steps().then_some(all.retries)
+    });
     to.counter("stopover.mirror.lines_dropped", "{line}", "Lines that are missing in the mirror", |all| {
-        all.mirror_dropped
+        Some(all.mirror_dropped)
     });
     observe_by_attribute(meter, figures, &migration);
 }
@@ -87,10 +91,16 @@ impl Register<'_> {
         let _ = builder.with_callback(move |told| tell(told, value(&figures.course()), &attributes)).build();
     }
 
-    fn counter(&self, name: &'static str, unit: &'static str, description: &'static str, value: fn(&Totals) -> u64) {
+    fn counter(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        value: fn(&Totals) -> Option<u64>,
+    ) {
         let (figures, attributes) = (self.figures.clone(), [self.migration.clone()]);
         let builder = self.meter.u64_observable_counter(name).with_unit(unit).with_description(description);
-        let _ = builder.with_callback(move |told| told.observe(value(&figures.totals()), &attributes)).build();
+        let _ = builder.with_callback(move |told| tell(told, value(&figures.totals()), &attributes)).build();
     }
 }
 
@@ -104,7 +114,7 @@ fn observe_by_attribute(meter: &Meter, figures: &Arc<Figures>, migration: &KeyVa
         .with_description("How long no batch could begin")
         .with_callback(move |told| {
             let totals = held.totals();
-            for kind in HoldKind::ALL {
+            for kind in HoldKind::ALL.into_iter().filter(|_| totals.is_of_steps()) {
                 told.observe(seconds(totals.held_by(kind)), &with(&of, "stopover.hold.reason", kind.word()));
             }
         })
@@ -114,7 +124,10 @@ fn observe_by_attribute(meter: &Meter, figures: &Arc<Figures>, migration: &KeyVa
         .f64_observable_counter("stopover.slowed.time")
         .with_unit("s")
         .with_description("How long it went slower than the operator allows")
-        .with_callback(move |told| told.observe(seconds(slowed.totals().slowed), &of))
+        .with_callback(move |told| {
+            let totals = slowed.totals();
+            tell(told, totals.is_of_steps().then(|| seconds(totals.slowed)), &of);
+        })
         .build();
     let (renewed, of) = (figures.clone(), migration.clone());
     let _ = meter

@@ -212,7 +212,14 @@ impl Telemetry {
         self.trace.is_some()
     }
 
-    /// Sends what is known at the end of the attempt.
+    /// Nothing is worked on any more: closes what the engine may have left open.
+    pub fn work_is_over(&self) {
+        if let Some((trace, _)) = &self.trace {
+            trace.recorder().finish();
+        }
+    }
+
+    /// Sends what is known at the end of the attempt, whose work is over.
     pub fn ended(&self, ending: &Ending<'_>) {
         if let Some((trace, _)) = &self.trace {
             trace.end(ending);
@@ -223,8 +230,7 @@ impl Telemetry {
     #[must_use]
     pub fn finish(self, within: Duration) -> Vec<(Signal, u64)> {
         let mut end = End::new(within);
-        if let Some((trace, spans)) = self.trace {
-            trace.recorder().finish();
+        if let Some((_, spans)) = self.trace {
             end.begin(spans, Spans::shut_down);
         }
         if let Some(metrics) = self.metrics {

@@ -72,9 +72,8 @@ impl Trace {
         self.recorder.clone()
     }
 
-    /// Sends what is known at the end of the attempt.
+    /// Sends what is known at the end of the attempt, whose work is over.
     pub fn end(&self, ending: &Ending<'_>) {
-        self.recorder.finish();
         self.teller.attempt(ending);
         self.teller.whole(ending);
     }
@@ -205,11 +204,8 @@ impl Teller {
 
     /// An attempt of which nobody else will tell.
     fn lost(&self, lost: &Lost, parent: TraceContext) -> Span {
-        let mut attributes = self.facts.common();
-        attributes.retain(|attribute| attribute.key.as_str() != "stopover.attempt");
-        attributes.push(KeyValue::new("stopover.attempt", i64::from(lost.attempt)));
-        attributes.push(KeyValue::new("stopover.state", "lost"));
-        attributes.push(KeyValue::new("error.type", "lost"));
+        let mut attributes = self.facts.common_of(lost.attempt);
+        attributes.extend([KeyValue::new("stopover.state", "lost"), KeyValue::new("error.type", "lost")]);
         Span {
             at: TraceContext::of_attempt(self.facts.run.id, lost.attempt),
             parent: Some(parent),
@@ -282,32 +278,26 @@ struct Lost {
 
 /// The attempts right before this one that did not report an end: each attempt that ends tells of those.
 fn lost_before(attempt: u32, events: &[Event]) -> Vec<Lost> {
+    let of = |number: u32| events.iter().filter(move |event| event.attempt == number);
     let mut lost = Vec::new();
-    let mut until = None;
     for number in (1..attempt).rev() {
-        let mut of = events.iter().filter(|event| event.attempt == number);
-        let ended = |event: &Event| {
-            matches!(
-                event.kind,
-                EventKind::Paused
-                    | EventKind::Interrupted
-                    | EventKind::Succeeded
-                    | EventKind::Failed
-                    | EventKind::Cancelled
-            )
-        };
-        let next = events.iter().find(|event| event.attempt == number + 1).map(|event| event.at);
-        let Some(first) = of.clone().next() else { break };
-        if of.clone().any(ended) {
+        let Some(first) = of(number).next() else { break };
+        if of(number).any(|event| is_end(event.kind)) {
             break;
         }
-        let since = of.find(|event| event.kind == EventKind::Claimed).map_or(first.at, |event| event.at);
-        let end = next.or(until).unwrap_or(since);
-        lost.push(Lost { attempt: number, since, until: end });
-        until = Some(since);
+        let claimed = of(number).find(|event| event.kind == EventKind::Claimed);
+        let since = claimed.unwrap_or(first).at;
+        let until = of(number + 1).next().map_or(since, |next| next.at);
+        lost.push(Lost { attempt: number, since, until });
     }
     lost.reverse();
     lost
+}
+
+/// Whether an attempt has ended with it, and told so.
+fn is_end(kind: EventKind) -> bool {
+    use EventKind::{Cancelled, Failed, Interrupted, Paused, Succeeded};
+    matches!(kind, Paused | Interrupted | Succeeded | Failed | Cancelled)
 }
 
 #[cfg(test)]

@@ -80,8 +80,14 @@ impl Audience {
         self.telemetry.ended(&Ending { outcome, wish, progress, events });
     }
 
-    /// The work is over, and its end about to be reported: has the counts kept, without waiting for that.
+    /// Nothing is worked on any more, whatever the engine may have left open.
     pub fn work_is_over(&self) {
+        self.telemetry.work_is_over();
+        self.figures.work_is_over();
+    }
+
+    /// The end is about to be reported: has the counts kept, without waiting for that.
+    pub fn keep_counts(&self) {
         self.keeping.keep();
     }
 

@@ -53,6 +53,8 @@ fn batches_count_by_what_came_of_them_and_those_after_a_failure_are_retries() {
     let totals = figures.totals();
     assert_eq!((totals.batches.ok.count(), totals.batches.failed.count()), (3, 2));
     assert_eq!((totals.retries, totals.processed), (2, 20));
+    figures.confirmed(Counts { matched: 10, modified: 9, skipped: 0 });
+    assert_eq!(figures.totals().processed, 30, "what was done without an answer counts as soon as that is known");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The part that the ledger knows: the same in every pod.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use crate::catalog::{Catalog, Entry};
 use crate::ledger::{Histories, MigrationState, Progress, Run, Standing};
@@ -69,14 +70,8 @@ pub fn runs(page: &mut Writer, runs: &[&Run], now: Timestamp) {
     each(page, &families::QUARANTINED, runs, |run| course(run).quarantined);
 }
 
-fn each<V: std::fmt::Display>(page: &mut Writer, family: &Family, runs: &[&Run], value: impl Fn(&Run) -> Option<V>) {
-    page.family(family, |series| {
-        for run in runs {
-            if let Some(value) = value(run) {
-                series.add(&[("migration", run.migration.as_str())], value);
-            }
-        }
-    });
+fn each<V: Display>(page: &mut Writer, family: &Family, runs: &[&Run], value: impl Fn(&Run) -> Option<V>) {
+    page.by_migration(family, runs.iter().map(|run| (&run.migration, value(run))));
 }
 
 fn course(run: &Run) -> Course {

@@ -5,6 +5,7 @@
 
 use std::fmt::{Display, Write};
 
+use crate::catalog::MigrationId;
 use crate::telemetry::distribution::Distribution;
 
 /// What HTTP calls it.
@@ -65,6 +66,21 @@ impl Writer {
         if self.0.len() == body {
             self.0.truncate(head);
         }
+    }
+
+    /// Writes a metric that has a value for each of these migrations, or for some.
+    pub fn by_migration<'a, V: Display>(
+        &mut self,
+        family: &Family,
+        values: impl IntoIterator<Item = (&'a MigrationId, Option<V>)>,
+    ) {
+        self.family(family, |series| {
+            for (migration, value) in values {
+                if let Some(value) = value {
+                    series.add(&[("migration", migration.as_str())], value);
+                }
+            }
+        });
     }
 
     /// The whole page.

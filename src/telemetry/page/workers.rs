@@ -1,5 +1,7 @@
 //! The part that this pod's workers have counted, over all runs of a migration here.
 
+use std::fmt::Display;
+
 use crate::catalog::MigrationId;
 use crate::engine::throttle::HoldKind;
 use crate::telemetry::distribution::{Distribution, seconds};
@@ -10,19 +12,19 @@ use super::text::{Family, Writer};
 
 /// What was counted of each migration.
 pub fn counts(page: &mut Writer, counted: &[(MigrationId, Totals)]) {
-    let of_engine = |totals: &Totals| totals.batches != ByOutcome::default() || !totals.held.is_empty();
+    let of_steps = Totals::is_of_steps;
     each(page, &families::PROCESSED, counted, |totals| Some(totals.processed));
-    durations(page, &families::BATCH_DURATION, counted, |totals| of_engine(totals).then_some(&totals.batches));
-    each(page, &families::RETRIES, counted, |totals| of_engine(totals).then_some(totals.retries));
+    durations(page, &families::BATCH_DURATION, counted, |totals| of_steps(totals).then_some(&totals.batches));
+    each(page, &families::RETRIES, counted, |totals| of_steps(totals).then_some(totals.retries));
     page.family(&families::HOLD_TIME, |series| {
-        for (migration, totals) in counted.iter().filter(|(_, totals)| of_engine(totals)) {
+        for (migration, totals) in counted.iter().filter(|(_, totals)| of_steps(totals)) {
             for kind in HoldKind::ALL {
                 let labels = [("migration", migration.as_str()), ("reason", kind.word())];
                 series.add(&labels, seconds(totals.held_by(kind)));
             }
         }
     });
-    each(page, &families::SLOWED_TIME, counted, |totals| of_engine(totals).then(|| seconds(totals.slowed)));
+    each(page, &families::SLOWED_TIME, counted, |totals| of_steps(totals).then(|| seconds(totals.slowed)));
     page.family(&families::RENEWALS, |series| {
         for (migration, totals) in counted {
             for (outcome, times) in totals.renewals.each() {
@@ -41,19 +43,13 @@ pub fn counts(page: &mut Writer, counted: &[(MigrationId, Totals)]) {
     });
 }
 
-fn each<V: std::fmt::Display>(
+fn each<V: Display>(
     page: &mut Writer,
     family: &Family,
     counted: &[(MigrationId, Totals)],
     value: impl Fn(&Totals) -> Option<V>,
 ) {
-    page.family(family, |series| {
-        for (migration, totals) in counted {
-            if let Some(value) = value(totals) {
-                series.add(&[("migration", migration.as_str())], value);
-            }
-        }
-    });
+    page.by_migration(family, counted.iter().map(|(migration, totals)| (migration, value(totals))));
 }
 
 /// Histograms of what was tried, without those of an outcome that there never was.

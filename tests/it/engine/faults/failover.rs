@@ -66,6 +66,8 @@ async fn a_backfill_outlasts_failovers_and_changes_every_document_once() {
     assert_eq!(by_touched(&database, NAME).await, [(1, DOCUMENTS)]);
     // Whether a batch is under way just then, and fails, is chance: the driver waits for a new primary before it begins one.
     assert!(run["engine"]["retried"].is_i64(), "they are counted: {run:#}");
+    let counted = format!("stopover_documents_processed_total{{migration=\"{NAME}\"}} {DOCUMENTS}\n");
+    assert!(scene.must(&["metrics"]).contains(&counted), "a batch counts once, also where the answer to it was lost");
 }
 
 #[tokio::test]
