@@ -209,7 +209,7 @@ fn where_a_container_may_have_no_more_threads_the_run_has_them() {
     let open = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let receiver = Receiver::http();
     let scene = sample(receiver.port());
-    // Its user has processes and threads of its own, and comes to nothing but what is here.
+    // Its user has processes and threads of its own, and comes to nothing but what is here. The run needs up to 15, telemetry 16 more.
     let binary = scene.path().join("stopover");
     fs::copy(STOPOVER, &binary).unwrap();
     open(scene.path(), 0o755);
@@ -217,7 +217,7 @@ fn where_a_container_may_have_no_more_threads_the_run_has_them() {
     open(&scene.state(), 0o777);
     let user = (100_000 + std::process::id()).to_string();
     let launched = Command::new("setpriv")
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--nproc=12"])
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--nproc=20"])
         .arg(&binary)
         .args(["run", NAME, "--wait"])
         .env_clear()
