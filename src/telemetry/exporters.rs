@@ -1,22 +1,26 @@
 //! The exporters: OTLP over gRPC or HTTP, as the settings say.
 //!
-//! Endpoint, compression and headers of the standard variables are read by the exporters themselves. Failures that pass are tried
-//! again by them for as long as one export may take (`OTEL_EXPORTER_OTLP_TIMEOUT`, 10 s), on threads of the SDK.
+//! Compression, headers and, over HTTP, the endpoint of the standard variables are read by the exporters themselves. Failures that pass are
+//! tried again by them for as long as one export may take (`OTEL_EXPORTER_OTLP_TIMEOUT`, 10 s), on threads of the SDK. Every step on the way has
+//! an end of its own: an export that never came back would be the last of its signal.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 use tonic::metadata::{MetadataKey, MetadataMap};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::client::{Answers, Client};
 use super::settings::{Destination, Protocol, Signal};
 
 /// How long one export may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+const MISFIT: &str = "the OTEL_EXPORTER_OTLP_ variables do not fit together: see the endpoint and the certificates";
 
 /// Of spans. Must be called within a runtime that lives as long as the exporter, as for all of them. `answers` is told what the exporter does not say.
 ///
@@ -83,13 +87,36 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination
         value.set_sensitive(true);
         metadata.insert(name, value);
     }
-    let builder = builder
+    let limit = signal.timeout().unwrap_or(TIMEOUT);
+    Ok(builder
         .with_protocol(opentelemetry_otlp::Protocol::Grpc)
-        .with_timeout(signal.timeout().unwrap_or(TIMEOUT))
-        .with_metadata(metadata);
-    if !to.shown.starts_with("https://") {
-        return Ok(builder);
+        .with_timeout(limit)
+        .with_metadata(metadata)
+        .with_channel(channel(to, limit)?))
+}
+
+/// Connections to a destination, made when there is something to send: each, from the name to the end of the handshake, within `limit`, and each
+/// call.
+fn channel(to: &Destination, limit: Duration) -> Result<Channel, String> {
+    // An address that is to be shown is one without credentials, and without a path, of which gRPC has none.
+    let mut endpoint = Endpoint::from_shared(to.shown.clone())
+        .map_err(|_| MISFIT)?
+        .connect_timeout(limit)
+        .timeout(limit)
+        // Asked only while a call waits: what is silent for as long as one may take is left for another connection.
+        .http2_keep_alive_interval(limit / 2)
+        .keep_alive_timeout(limit / 2);
+    if to.shown.starts_with("https://") {
+        endpoint = endpoint.tls_config(tls(to)).map_err(|_| MISFIT)?;
     }
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    // Of a connector that it makes itself, only a part would be limited.
+    Ok(endpoint.connect_with_connector_lazy(connector))
+}
+
+fn tls(to: &Destination) -> ClientTlsConfig {
     let mut tls = ClientTlsConfig::new();
     tls = match &to.tls.authorities {
         Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
@@ -98,15 +125,13 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination
     if let Some((certificate, key)) = &to.tls.identity {
         tls = tls.identity(Identity::from_pem(certificate, key.expose()));
     }
-    Ok(builder.with_tls_config(tls))
+    tls
 }
 
 /// Its own words quote the address, which may hold credentials.
 fn sentence(error: &ExporterBuildError) -> String {
     match error {
-        ExporterBuildError::InvalidConfiguration(_) => {
-            "the OTEL_EXPORTER_OTLP_ variables do not fit together: see the endpoint and the certificates".to_owned()
-        }
+        ExporterBuildError::InvalidConfiguration(_) => MISFIT.to_owned(),
         error @ ExporterBuildError::InternalFailure(_) => error.to_string(),
     }
 }
