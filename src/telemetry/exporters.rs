@@ -5,20 +5,17 @@
 //! an end of its own: an export that never came back would be the last of its signal.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
+use opentelemetry_sdk::metrics::Temporality;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::client::{Answers, Client};
-use super::settings::{Destination, Protocol, Signal};
-
-/// How long one export may take where nothing is said.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use super::settings::{Destination, Protocol};
 
 const MISFIT: &str = "the OTEL_EXPORTER_OTLP_ variables do not fit together: see the endpoint and the certificates";
 
@@ -29,8 +26,8 @@ const MISFIT: &str = "the OTEL_EXPORTER_OTLP_ variables do not fit together: see
 pub fn spans(to: &Destination, answers: &Answers) -> Result<SpanExporter, String> {
     let builder = SpanExporter::builder();
     let built = match to.protocol {
-        Protocol::Grpc => over_grpc(builder.with_tonic(), to, Signal::Traces)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Traces, answers)?.build(),
+        Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -42,8 +39,8 @@ pub fn spans(to: &Destination, answers: &Answers) -> Result<SpanExporter, String
 pub fn logs(to: &Destination, answers: &Answers) -> Result<LogExporter, String> {
     let builder = LogExporter::builder();
     let built = match to.protocol {
-        Protocol::Grpc => over_grpc(builder.with_tonic(), to, Signal::Logs)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Logs, answers)?.build(),
+        Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -52,11 +49,11 @@ pub fn logs(to: &Destination, answers: &Answers) -> Result<LogExporter, String> 
 ///
 /// # Errors
 /// As [`spans`].
-pub fn metrics(to: &Destination, answers: &Answers) -> Result<MetricExporter, String> {
-    let builder = MetricExporter::builder();
+pub fn metrics(to: &Destination, temporality: Temporality, answers: &Answers) -> Result<MetricExporter, String> {
+    let builder = MetricExporter::builder().with_temporality(temporality);
     let built = match to.protocol {
-        Protocol::Grpc => over_grpc(builder.with_tonic(), to, Signal::Metrics)?.build(),
-        Protocol::Http => over_http(builder.with_http(), to, Signal::Metrics, answers)?.build(),
+        Protocol::Grpc => over_grpc(builder.with_tonic(), to)?.build(),
+        Protocol::Http => over_http(builder.with_http(), to, answers)?.build(),
     };
     built.map_err(|error| sentence(&error))
 }
@@ -64,20 +61,18 @@ pub fn metrics(to: &Destination, answers: &Answers) -> Result<MetricExporter, St
 fn over_http<B: WithExportConfig + WithHttpConfig>(
     builder: B,
     to: &Destination,
-    signal: Signal,
     answers: &Answers,
 ) -> Result<B, String> {
-    let timeout = signal.timeout().unwrap_or(TIMEOUT);
     let headers: HashMap<String, String> =
         to.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     Ok(builder
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-        .with_timeout(timeout)
-        .with_http_client(Client::new(&to.tls, timeout, answers.clone())?)
+        .with_timeout(to.timeout)
+        .with_http_client(Client::new(&to.tls, to.timeout, answers.clone())?)
         .with_headers(headers))
 }
 
-fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination, signal: Signal) -> Result<B, String> {
+fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination) -> Result<B, String> {
     let mut metadata = MetadataMap::new();
     for (name, value) in &to.headers {
         let name = MetadataKey::from_bytes(name.as_bytes());
@@ -87,17 +82,17 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination
         value.set_sensitive(true);
         metadata.insert(name, value);
     }
-    let limit = signal.timeout().unwrap_or(TIMEOUT);
     Ok(builder
         .with_protocol(opentelemetry_otlp::Protocol::Grpc)
-        .with_timeout(limit)
+        .with_timeout(to.timeout)
         .with_metadata(metadata)
-        .with_channel(channel(to, limit)?))
+        .with_channel(channel(to)?))
 }
 
-/// Connections to a destination, made when there is something to send: each, from the name to the end of the handshake, within `limit`, and each
-/// call.
-fn channel(to: &Destination, limit: Duration) -> Result<Channel, String> {
+/// Connections to a destination, made when there is something to send: each, from the name to the end of the handshake, within the time of one
+/// export, and each call.
+fn channel(to: &Destination) -> Result<Channel, String> {
+    let limit = to.timeout;
     // An address that is to be shown is one without credentials, and without a path, of which gRPC has none.
     let mut endpoint = Endpoint::from_shared(to.shown.clone())
         .map_err(|_| MISFIT)?

@@ -2,6 +2,7 @@
 
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter};
+use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::SpanExporter;
@@ -36,7 +37,9 @@ async fn ask(signal: Signal, to: &Destination) -> Result<(), String> {
     let answers = Answers::default();
     let answer: OTelSdkResult = match signal {
         Signal::Traces => exporters::spans(to, &answers)?.export(Vec::new()).await,
-        Signal::Metrics => exporters::metrics(to, &answers)?.export(&ResourceMetrics::default()).await,
+        Signal::Metrics => {
+            exporters::metrics(to, Temporality::default(), &answers)?.export(&ResourceMetrics::default()).await
+        }
         Signal::Logs => exporters::logs(to, &answers)?.export(LogBatch::new(&[])).await,
     };
     answer.map_err(|error| health::reason(&error, &answers))
