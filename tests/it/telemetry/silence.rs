@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use rstest::rstest;
 
 use crate::support::eventually;
-use crate::support::otlp::{Receiver, Tls};
+use crate::support::otlp::{Mode, Receiver, Tls};
 use crate::support::proxy::Proxy;
 use crate::support::scene::{PATIENCE, Scene};
 
@@ -134,4 +134,16 @@ fn doctor_says_that_a_backend_says_nothing(
         let expected = format!("{signal} would not arrive at {}: it did not answer", told.address);
         assert!(said.contains(&expected), "{expected}: {said}");
     }
+}
+
+#[rstest]
+#[case("http/protobuf")]
+#[case("grpc")]
+fn doctor_asks_for_all_signals_at_once(#[case] protocol: &str) {
+    let told = Told::by(protocol, "http");
+    told.receiver.behave(Mode::Hang);
+    let scene = told.scene.variable("OTEL_EXPORTER_OTLP_TIMEOUT", "120000");
+    let mut doctor = Doctor::of(&scene);
+    eventually("all three are asked", PATIENCE, || Some(()).filter(|()| told.receiver.received().requests == 3));
+    assert!(doctor.is_at_work(), "none was answered");
 }
