@@ -8,6 +8,10 @@ use crate::secret::{SHORTEST_IN_HEADERS, Secret, is_secret_name, percent_decoded
 
 /// A password that is shorter protects nothing, and masking it would blank out half of any text.
 const SHORTEST_PASSWORD: usize = 4;
+/// A header's value of this length opens something, whatever its name: many a backend has a name of its own for its key.
+const LONG_ENOUGH_FOR_A_KEY: usize = 16;
+/// Parts of names of headers that only say whose, what or where to, however long their values are.
+const OPEN: [&str; 6] = ["tenant", "orgid", "scope", "dataset", "content-type", "user-agent"];
 
 /// The headers of `name=value,name=value`, values percent-encoded, one or several lines of it.
 pub fn pairs(text: &str) -> impl Iterator<Item = (String, Secret)> + '_ {
@@ -30,7 +34,7 @@ fn decoded(text: &str) -> String {
 /// Values of headers that open something, in each form in which they could be printed: whole, and without the scheme before a token; as they
 /// are written, and decoded.
 pub fn values(text: &str) -> Vec<Secret> {
-    let opening = written(text).filter(|(name, _)| is_secret_name(name));
+    let opening = written(text).filter(|(name, value)| opens(name, value));
     let forms = opening.flat_map(|(_, value)| {
         let token = |value: &str, blank: &str| value.split_once(blank).map(|(_, token)| token.trim().to_owned());
         let plain = decoded(value);
@@ -38,6 +42,11 @@ pub fn values(text: &str) -> Vec<Secret> {
         [value.to_owned(), plain].into_iter().chain(tokens.into_iter().flatten())
     });
     secrets(forms, SHORTEST_IN_HEADERS)
+}
+
+/// Whether a header, its name in lower case, opens something.
+fn opens(name: &str, value: &str) -> bool {
+    is_secret_name(name) || value.len() >= LONG_ENOUGH_FOR_A_KEY && !OPEN.iter().any(|part| name.contains(part))
 }
 
 /// The password of an address, as it is written and decoded.
@@ -74,7 +83,16 @@ mod tests {
     )]
     #[case::as_files_have_it("Authorization=ApiKey c2VjcmV0a2V5==", &["ApiKey c2VjcmV0a2V5==", "c2VjcmV0a2V5=="])]
     #[case::without_a_scheme("x-api-key=0123456789", &["0123456789"])]
-    #[case::no_secret("x-tenant=blue,x-scope-orgid=payments-team", &[])]
+    #[case::a_key_by_another_name("x-honeycomb-team=hcaik_01j4qwe5rty7", &["hcaik_01j4qwe5rty7"])]
+    #[case::an_address_that_is_a_key(
+        "uptrace-dsn=https://s3cret@api.example?grpc=4317",
+        &["https://s3cret@api.example?grpc=4317"]
+    )]
+    #[case::no_secret("x-tenant=blue,x-scope-orgid=payments-team,x-team=payments", &[])]
+    #[case::long_and_no_secret(
+        "x-scope-orgid=all-of-the-payments-teams,x-honeycomb-dataset=payments-in-production,user-agent=something-quite-long",
+        &[]
+    )]
     #[case::too_short_for_one("x-api-key=blue", &[])]
     fn what_opens_a_backend_is_secret_in_each_form_and_nothing_else(#[case] headers: &str, #[case] expected: &[&str]) {
         let found: Vec<_> = values(headers).iter().map(|it| it.expose().to_owned()).collect();

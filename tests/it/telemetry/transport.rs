@@ -120,6 +120,10 @@ fn what_opens_a_backend_is_masked_as_it_is_written_and_decoded_and_nothing_else_
     let scene = Scene::new()
         .script(NAME, program)
         .variable("OTEL_EXPORTER_OTLP_HEADERS", "authorization=ApiKey%20c2VjcmV0a2V5%3D%3D,x-tenant=blue")
+        .variable(
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+            "x-honeycomb-team=hcaik_01j4qwe5rty7uio8pas9df0,x-scope-orgid=all-of-the-payments-teams",
+        )
         .variable("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=Bearer%20another-token")
         .variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "ftp://user:hun%40er22@x")
         .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
@@ -128,6 +132,7 @@ fn what_opens_a_backend_is_masked_as_it_is_written_and_decoded_and_nothing_else_
     for expected in [
         "OTEL_EXPORTER_OTLP_HEADERS=authorization=***,x-tenant=blue",
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS=authorization=***",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS=x-honeycomb-team=***,x-scope-orgid=all-of-the-payments-teams",
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=ftp://user:***@x",
         "*** *** *** *** blue",
     ] {
