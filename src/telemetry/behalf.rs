@@ -31,7 +31,7 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
     // Nobody is here who could be warned: `doctor` says what is wrong, and so does every worker.
     let unheard: Warn = Arc::new(|_, _| {});
     let entered = wires.enter();
-    let built = spans(&resource(config), to, &Health::of(Signal::Traces, unheard));
+    let built = spans(to, &settings.pace, &resource(config), &Health::of(Signal::Traces, unheard));
     drop(entered);
     let Ok(spans) = built else { return };
     let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };
