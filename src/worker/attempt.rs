@@ -334,8 +334,12 @@ impl<'a> Attempt<'a> {
             let asked = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
             events = asked.ok().and_then(Result::ok).unwrap_or_default();
         }
-        let (wish, progress) = (self.company.heart.pulse().wish, self.company.heart.progress());
-        self.audience.ended(run.as_deref(), outcome, wish, &progress, &events);
+        let (outcome, wish) = match (outcome, run.as_ref().and_then(|run| run.ending())) {
+            (Outcome::Stopped, Some(ending)) => ending,
+            _ => (outcome.clone(), self.company.heart.pulse().wish),
+        };
+        let progress = self.company.heart.progress();
+        self.audience.ended(run.as_deref(), &outcome, wish, &progress, &events);
     }
 
     /// The run as the ledger has it now, if it answers.
