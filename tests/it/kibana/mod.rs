@@ -1,6 +1,7 @@
 //! `assets/kibana`: what is imported into Kibana. The files hang together, name only what Stopover sends, and come from their one source; the
 //! script that imports them speaks to a server that answers as Kibana does.
 
+mod esql;
 mod fields;
 mod import;
 
