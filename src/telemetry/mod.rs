@@ -145,7 +145,7 @@ impl Telemetry {
             // What was started before goes on: dropping it would deliver first.
             let started = catch_unwind(AssertUnwindSafe(|| match signal {
                 Signal::Traces => telemetry.trace(to, &resource, &health, Facts::of(config, run), mask),
-                Signal::Metrics => telemetry.meter(to, &resource, &health),
+                Signal::Metrics => telemetry.meter(to, &resource::of_figures(config), &health),
                 Signal::Logs => telemetry.log(to, &resource, &health, TraceContext::of_attempt(run.id, run.attempt)),
             }));
             match started.unwrap_or_else(|_| Err(NO_THREAD.to_owned())) {

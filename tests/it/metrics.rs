@@ -193,11 +193,12 @@ fn one_lost_run_in_staging_and_one_in_production_are_two() {
         .collect();
     assert_eq!(tests.len(), 3);
     let places = [("staging", "one"), ("staging", "two"), ("production", "three")];
-    let told = ["stopover_runs{state=\"lost\"", "stopover_runs{state=\"failed\"", "stopover_migrations{state=\"pending\""];
+    let told =
+        ["stopover_runs{state=\"lost\"", "stopover_runs{state=\"failed\"", "stopover_migrations{state=\"pending\""];
     let series = places.iter().flat_map(|(namespace, pod)| {
-        told.map(|name| {
-            json!({ "series": format!("{name}, namespace=\"{namespace}\", pod=\"{pod}\"}}"), "values": "1x10" })
-        })
+        told.map(
+            |name| json!({ "series": format!("{name}, namespace=\"{namespace}\", pod=\"{pod}\"}}"), "values": "1x10" }),
+        )
     });
     let series: Vec<_> = series.collect();
     let whole = json!({ "tests": [{ "interval": "15s", "input_series": series, "promql_expr_test": tests }] });
