@@ -149,7 +149,7 @@ impl Telemetry {
             // What was started before goes on: dropping it would deliver first.
             let started = catch_unwind(AssertUnwindSafe(|| match signal {
                 Signal::Traces => telemetry.trace(to, pace, &resource, &health, Facts::of(config, run), mask),
-                Signal::Metrics => telemetry.meter(to, pace, &resource, &health),
+                Signal::Metrics => telemetry.meter(to, pace, &resource::of_figures(config), &health),
                 Signal::Logs => {
                     telemetry.log(to, pace, &resource, &health, TraceContext::of_attempt(run.id, run.attempt))
                 }

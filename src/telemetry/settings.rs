@@ -303,7 +303,6 @@ fn shown(address: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
 
     use super::*;
 

@@ -88,7 +88,9 @@ async fn the_figures_of_a_backfill_arrive_as_they_are() {
         assert_eq!(latest(&backend, "stopover.mirror.lines_dropped"), Some(only(0.0)));
         assert!(latest(&backend, "stopover.hold.time").unwrap().contains_key("replication_lag"));
         let told = backend.received();
-        for (_, metric) in &told.metrics {
+        assert!(told.spans.iter().all(|(sender, _)| sender.contains_key("process.pid")));
+        for (sender, metric) in &told.metrics {
+            assert!(!sender.contains_key("process.pid"), "series go on with the next worker: {sender:?}");
             let about = |points: &[opentelemetry_proto::tonic::common::v1::KeyValue]| attributes(points);
             let Some(Data::Gauge(gauge)) = &metric.data else { continue };
             for point in &gauge.data_points {
