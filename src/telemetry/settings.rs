@@ -303,7 +303,6 @@ fn shown(address: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]
