@@ -135,7 +135,7 @@ mod tests {
     fn where_nothing_is_said_the_defaults_of_the_standard_hold() {
         let (pace, problems) = of(&[]);
         let queue = |delay| Queue { size: 2_048, batch: 512, delay: Duration::from_secs(delay) };
-        assert_eq!((pace.spans, pace.records, pace.interval), (queue(5), queue(1), Duration::from_secs(60)));
+        assert_eq!((pace.spans, pace.records, pace.interval), (queue(5), queue(1), Duration::from_mins(1)));
         assert_eq!((pace.temporality, problems.len(), pace), (Temporality::Cumulative, 0, Pace::default()));
     }
 

@@ -7,17 +7,8 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 
-use crate::config::{Config, variable};
+use crate::config::{Config, SERVICE, service_name};
 use crate::place::{self, Place};
-
-/// The name of the service, unless `OTEL_SERVICE_NAME` has another.
-pub const SERVICE: &str = "stopover";
-
-/// The service's name here.
-#[must_use]
-pub fn service_name() -> String {
-    variable("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE.to_owned())
-}
 
 /// Of this process: for spans and log records, each of which is told once.
 #[must_use]
@@ -38,7 +29,7 @@ fn of(config: &Config, process: Option<KeyValue>) -> Resource {
         .with_attributes(process)
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_detector(Box::new(EnvResourceDetector::new()))
-        .with_attributes(variable("OTEL_SERVICE_NAME").map(|name| KeyValue::new("service.name", name)))
+        .with_attributes(service_name().map(|name| KeyValue::new("service.name", name)))
         .build()
 }
 

@@ -4,13 +4,14 @@
 //! thing differs on purpose: where no endpoint is set, nothing is sent, instead of something to whatever listens on this machine. A mistake
 //! here is no reason not to run a migration: it is told, and that signal is not sent.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::variable;
 use crate::reading::{self, each_within, small_file};
-use crate::secret::Secret;
+use crate::secret::{MASK, Secret};
 
 use super::THREADS;
 use super::pace::Pace;
@@ -192,6 +193,15 @@ impl Settings {
     #[must_use]
     pub fn destination(&self, signal: Signal) -> Option<&Destination> {
         self.destinations.get(&signal)
+    }
+
+    /// A text without what is secret in these.
+    #[must_use]
+    pub fn masked(&self, text: &str) -> String {
+        let mut secrets: Vec<_> = self.secrets.iter().map(Secret::expose).collect();
+        // The longest first: one may be a part of another.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
     }
 
     /// Whether anything is sent.

@@ -1,6 +1,16 @@
 //! What an exporter says of a failure, in words that tell what to do.
 
 use crate::http_trouble::{NOBODY, UNKNOWN_HOST, untrusted};
+use crate::logs::sanitise;
+
+/// Characters of what is told of a backend: it may answer at length.
+const LONGEST: usize = 300;
+
+/// What may hold words of a backend, as it may be told: without anything secret, which it may repeat, as plain text, and not at length.
+#[must_use]
+pub fn tellable(text: &str, mask: impl FnOnce(&str) -> String) -> String {
+    mask(&sanitise::plain(text.as_bytes())).chars().take(LONGEST).collect()
+}
 
 /// Shortens it to what happened. None of it holds an address.
 #[must_use]
@@ -57,6 +67,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn of_what_a_backend_says_only_what_is_plain_short_and_no_secret_is_told() {
+        let said = format!("\u{1b}[31mthe key hunter22{}", "!".repeat(1_000));
+        let told = tellable(&said, |text| text.replace("hunter22", "***"));
+        assert!(told.starts_with("the key ***!"), "{told}");
+        assert_eq!(told.chars().count(), LONGEST);
+    }
+
     #[rstest]
     #[case(
         "TonicTracesClient export failed with gRPC code: Unavailable: transport error: tcp connect error: tcp connect error: Connection refused (os error 111)",
@@ -77,6 +95,10 @@ mod tests {
     #[case(
         "TonicTracesClient export failed with gRPC code: Unknown: transport error: frame with invalid size",
         "frame with invalid size (Unknown); check that OTEL_EXPORTER_OTLP_ENDPOINT takes gRPC, and the network between"
+    )]
+    #[case(
+        "TonicLogsClient export failed with gRPC code: Unavailable: transport error: tcp connect error: deadline has elapsed",
+        "it did not answer in time; OTEL_EXPORTER_OTLP_TIMEOUT says how long it may take"
     )]
     #[case("HTTP export failed with status code: 503", "it answered 503; see its own log")]
     #[case("something else", "something else")]

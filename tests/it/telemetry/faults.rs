@@ -102,6 +102,20 @@ fn a_backend_with_a_certificate_of_a_stranger_gets_nothing(#[case] protocol: &st
     assert_eq!(receiver.received().requests, 0);
 }
 
+#[rstest]
+#[case("http/protobuf")]
+#[case("grpc")]
+fn each_signal_that_does_not_arrive_is_told_of_by_itself(#[case] protocol: &str) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let scene = sample(port).variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+    goes_on(&scene, &format!("127.0.0.1:{port}"));
+    let log = everything_logged(&scene);
+    for signal in ["traces", "metrics"] {
+        let told = format!("{signal} do not arrive at http://127.0.0.1:{port}: nobody listens at its address");
+        assert_eq!(log.matches(&told).count(), 1, "{told}: {log}");
+    }
+}
+
 #[test]
 fn an_answer_that_is_longer_than_anybody_reads_is_not_asked_for_again() {
     let receiver = Receiver::http();

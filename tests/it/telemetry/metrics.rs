@@ -9,7 +9,7 @@ use rstest::rstest;
 use crate::support::documents::{fill, once};
 use crate::support::eventually;
 use crate::support::mongo::Database;
-use crate::support::otlp::{Receiver, attributes};
+use crate::support::otlp::{Mode, Receiver, attributes};
 use crate::support::pod::Pod;
 use crate::support::scene::PATIENCE;
 use crate::support::steady::{PROGRAM, STEADY, go};
@@ -140,5 +140,24 @@ fn a_pod_tells_how_many_runs_are_in_which_state(#[case] protocol: &str) {
     go(&scene);
     is("succeeded", 1.0);
     is("running", 0.0);
+    pod.shut_down();
+}
+
+#[test]
+fn what_a_backend_repeats_of_what_opens_it_is_not_told_by_a_pod() {
+    let backend = Receiver::http();
+    backend.behave(Mode::Rejects(1));
+    let scene = telling(&backend)
+        .variable("OTEL_METRIC_EXPORT_INTERVAL", "300")
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=the%20name%20is%20too%20long")
+        .script(STEADY, PROGRAM);
+    let mut pod = Pod::shared(&scene, &["--grace", "8s"]).ready();
+    pod.launch(&[STEADY]);
+    eventually("the pod tells that its figures are rejected", PATIENCE, || {
+        Some(()).filter(|()| pod.output().contains("runs by state: metrics do not arrive"))
+    });
+    assert!(pod.output().contains("1 reports of figures were rejected: ***"), "{}", pod.output());
+    go(&scene);
+    scene.until(STEADY, &["succeeded"]);
     pod.shut_down();
 }
