@@ -13,6 +13,7 @@ pub mod replica_set;
 pub mod scene;
 pub mod server;
 pub mod steady;
+pub mod told;
 pub mod webhook;
 
 use std::time::{Duration, Instant};
