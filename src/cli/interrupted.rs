@@ -82,7 +82,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     Ok(reported?.0)
 }
 
-/// The run that was reported, unless it had ended before.
+/// The run whose end is to be told: its worker may have died between the record of that and telling, and whoever is told twice knows by the id.
 async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> Result<Option<Box<Run>>, LedgerError> {
     let ended = loop {
         match keeper::interrupt(ledger, attempt).await {
@@ -90,11 +90,14 @@ async fn report(ledger: &dyn LedgerWriter, attempt: Attempt, voice: &Voice) -> R
             ended => break ended?,
         }
     };
-    if let Ended::Now(run) = ended {
-        let standing = run.standing(ledger.now().await?);
-        let text = format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short());
-        voice.tell(Level::Warn, Some(&Subject::of(&run)), text);
-        return Ok(Some(run));
+    match ended {
+        Ended::Now(run) => {
+            let standing = run.standing(ledger.now().await?);
+            let text = format_args!("{} (run {}) is recorded as {standing}", run.migration, run.id.short());
+            voice.tell(Level::Warn, Some(&Subject::of(&run)), text);
+            Ok(Some(run))
+        }
+        Ended::Before(run) => Ok(Some(run)),
+        Ended::Elsewhere => Ok(None),
     }
-    Ok(None)
 }

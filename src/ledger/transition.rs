@@ -3,6 +3,7 @@
 //! A store reads the run together with its own clock, calls [`Run::apply`], and writes the result only if the run
 //! has not changed in between (a transaction in SQLite, a compare-and-set on the revision in MongoDB).
 
+mod ending;
 mod event;
 mod loss;
 mod refusal;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
 use crate::config::variable;
+use crate::http_client::{USER_AGENT, certificates};
 use crate::http_trouble::{HttpTrouble, is_about_a_certificate};
-use crate::place::VERSION;
 
 use super::receivers::Ready;
 
@@ -51,13 +51,8 @@ impl Post {
     #[must_use]
     pub fn new(ready: Ready) -> Self {
         // The company's authority beside the public ones, for a pod talks to both.
-        let own = variable(AUTHORITIES).and_then(|file| std::fs::read(file).ok()).map(|pem| {
-            let certificates = parse_pem(&pem).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            });
-            RootCerts::Specific(Arc::new(certificates.collect()))
-        });
+        let own = variable(AUTHORITIES).and_then(|file| std::fs::read(file).ok());
+        let own = own.map(|pem| RootCerts::Specific(Arc::new(certificates(&pem))));
         let agents = own.into_iter().chain([RootCerts::WebPki]).map(|roots| {
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -66,7 +61,7 @@ impl Post {
                 .max_response_header_size(LARGEST_HEAD)
                 // Messages are rare: a connection that is kept would be dead when it is needed.
                 .max_idle_connections(0)
-                .user_agent(format!("stopover/{VERSION}"))
+                .user_agent(USER_AGENT)
                 .tls_config(TlsConfig::builder().root_certs(roots).build())
                 .build()
                 .new_agent()

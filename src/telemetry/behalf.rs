@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::ledger::{LedgerError, LedgerReader, Outcome, Run, RunState, WishKind};
+use crate::ledger::{LedgerError, LedgerReader, Run};
 
 use super::facts::Facts;
 use super::health::{Health, Warn};
@@ -18,12 +18,7 @@ use super::{Settings, Signal, Wires, spans};
 pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, absent: Absent, within: Duration) {
     let settings = Settings::of_environment();
     let Some(to) = settings.destination(Signal::Traces) else { return };
-    let (outcome, wish) = match &run.state {
-        RunState::Interrupted { cause, .. } => (Outcome::Interrupted(cause.clone()), None),
-        RunState::Paused { .. } => (Outcome::Stopped, Some(WishKind::Pause)),
-        RunState::Cancelled { .. } => (Outcome::Stopped, Some(WishKind::Cancel)),
-        _ => return,
-    };
+    let Some((outcome, wish)) = run.ending() else { return };
     let looked =
         timeout(within / 2, async { Ok::<_, LedgerError>((ledger.events(run.id).await?, ledger.now().await?)) });
     let Ok(Ok((events, now))) = looked.await else { return };
@@ -31,7 +26,7 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
     // Nobody is here who could be warned: `doctor` says what is wrong, and so does every worker.
     let unheard: Warn = Arc::new(|_, _| {});
     let entered = wires.enter();
-    let built = spans(&resource(config), to, &Health::of(Signal::Traces, unheard));
+    let built = spans(to, &settings.pace, &resource(config), &Health::of(Signal::Traces, unheard));
     drop(entered);
     let Ok(spans) = built else { return };
     let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };

@@ -80,8 +80,8 @@ impl Health {
         match result {
             Ok(()) => {
                 // Of a try that was followed by a better one.
-                let _ = self.answers.error();
-                let rejected = self.answers.rejected();
+                let _ = self.answers.take_error();
+                let rejected = self.answers.take_rejected();
                 let lost = rejected.as_ref().map_or(0, |rejected| rejected.count.min(count));
                 self.delivered.fetch_add(count - lost, Ordering::Relaxed);
                 self.failed.fetch_add(lost, Ordering::Relaxed);
@@ -102,7 +102,7 @@ impl Health {
 /// What went wrong, as exactly as it is known.
 #[must_use]
 pub fn reason(error: &OTelSdkError, answers: &Answers) -> String {
-    if let Some(why) = answers.error() {
+    if let Some(why) = answers.take_error() {
         return why;
     }
     match error {

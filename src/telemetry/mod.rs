@@ -26,11 +26,13 @@ mod health;
 pub mod keeping;
 mod logs;
 pub mod meters;
+mod pace;
 pub mod page;
 mod probe;
 mod recorder;
 pub mod resource;
 pub mod sampling;
+mod secrets;
 mod settings;
 mod span;
 mod states;
@@ -63,6 +65,7 @@ use facts::Facts;
 use figures::Figures;
 use health::{Counted, Health, Warn};
 use logs::Stamp;
+use pace::{Pace, Queue};
 pub use probe::{Probed, probe};
 pub use recorder::Mask;
 pub use settings::{Destination, Settings, Signal};
@@ -139,14 +142,17 @@ impl Telemetry {
         };
         let entered = wires.enter();
         let resource = resource::resource(config);
+        let pace = &settings.pace;
         for signal in Signal::ALL {
             let Some(to) = settings.destination(signal) else { continue };
             let health = Health::of(signal, warn.clone());
             // What was started before goes on: dropping it would deliver first.
             let started = catch_unwind(AssertUnwindSafe(|| match signal {
-                Signal::Traces => telemetry.trace(to, &resource, &health, Facts::of(config, run), mask),
-                Signal::Metrics => telemetry.meter(to, &resource::of_figures(config), &health),
-                Signal::Logs => telemetry.log(to, &resource, &health, TraceContext::of_attempt(run.id, run.attempt)),
+                Signal::Traces => telemetry.trace(to, pace, &resource, &health, Facts::of(config, run), mask),
+                Signal::Metrics => telemetry.meter(to, pace, &resource::of_figures(config), &health),
+                Signal::Logs => {
+                    telemetry.log(to, pace, &resource, &health, TraceContext::of_attempt(run.id, run.attempt))
+                }
             }));
             match started.unwrap_or_else(|_| Err(NO_THREAD.to_owned())) {
                 Ok(()) => telemetry.health.push((signal, health)),
@@ -161,30 +167,45 @@ impl Telemetry {
     fn trace(
         &mut self,
         to: &Destination,
+        pace: &Pace,
         resource: &Resource,
         health: &Arc<Health>,
         facts: Facts,
         mask: &Mask,
     ) -> Result<(), String> {
-        let spans = spans(resource, to, health)?;
+        let spans = spans(to, pace, resource, health)?;
         self.trace = Some((Trace::begin(spans.clone(), facts, mask.clone()), spans));
         Ok(())
     }
 
-    fn meter(&mut self, to: &Destination, resource: &Resource, health: &Arc<Health>) -> Result<(), String> {
-        self.metrics = Some(provider(resource, to, health)?);
+    fn meter(
+        &mut self,
+        to: &Destination,
+        pace: &Pace,
+        resource: &Resource,
+        health: &Arc<Health>,
+    ) -> Result<(), String> {
+        self.metrics = Some(provider(to, pace, resource, health)?);
         Ok(())
     }
 
     fn log(
         &mut self,
         to: &Destination,
+        pace: &Pace,
         resource: &Resource,
         health: &Arc<Health>,
         at: TraceContext,
     ) -> Result<(), String> {
         let exporter = Counted::new(exporters::logs(to, &health.answers)?, health.clone());
-        let processor = Stamp::new(BatchLogProcessor::builder(exporter).build(), at, health.clone());
+        let Queue { size, batch, delay } = pace.records;
+        let queue = opentelemetry_sdk::logs::BatchConfigBuilder::default()
+            .with_max_queue_size(size)
+            .with_max_export_batch_size(batch)
+            .with_scheduled_delay(delay)
+            .build();
+        let processor = BatchLogProcessor::builder(exporter).with_batch_config(queue).build();
+        let processor = Stamp::new(processor, at, health.clone());
         let provider =
             SdkLoggerProvider::builder().with_log_processor(processor).with_resource(resource.clone()).build();
         diagnostics::pass_on(OpenTelemetryTracingBridge::new(&provider));
@@ -247,17 +268,28 @@ impl Telemetry {
 }
 
 /// Where spans are handed over, to be sent there.
-fn spans(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<Arc<Spans>, String> {
+fn spans(to: &Destination, pace: &Pace, resource: &Resource, health: &Arc<Health>) -> Result<Arc<Spans>, String> {
     let exporter = Counted::new(exporters::spans(to, &health.answers)?, health.clone());
-    let mut processor = BatchSpanProcessor::builder(exporter).build();
+    let Queue { size, batch, delay } = pace.spans;
+    let queue = opentelemetry_sdk::trace::BatchConfigBuilder::default()
+        .with_max_queue_size(size)
+        .with_max_export_batch_size(batch)
+        .with_scheduled_delay(delay)
+        .build();
+    let mut processor = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
     processor.set_resource(resource);
     Ok(Arc::new(Spans::new(processor, health.clone())))
 }
 
 /// Where figures are sent from.
-fn provider(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<SdkMeterProvider, String> {
-    let exporter = Counted::new(exporters::metrics(to, &health.answers)?, health.clone());
-    let reader = PeriodicReader::builder(exporter).build();
+fn provider(
+    to: &Destination,
+    pace: &Pace,
+    resource: &Resource,
+    health: &Arc<Health>,
+) -> Result<SdkMeterProvider, String> {
+    let exporter = Counted::new(exporters::metrics(to, pace.temporality, &health.answers)?, health.clone());
+    let reader = PeriodicReader::builder(exporter).with_interval(pace.interval).build();
     Ok(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build())
 }
 

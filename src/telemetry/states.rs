@@ -34,7 +34,7 @@ impl States {
         let health = Health::of(Signal::Metrics, warn.clone());
         let started = Wires::new().map_err(|_| NO_THREAD.to_owned()).and_then(|wires| {
             let entered = wires.enter();
-            let built = catch_unwind(AssertUnwindSafe(|| provider(&of_figures(config), to, &health)));
+            let built = catch_unwind(AssertUnwindSafe(|| provider(to, &settings.pace, &of_figures(config), &health)));
             drop(entered);
             Ok((built.unwrap_or_else(|_| Err(NO_THREAD.to_owned()))?, wires))
         });

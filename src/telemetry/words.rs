@@ -35,7 +35,9 @@ fn of_grpc(code: &str, causes: &str) -> String {
     if let Some(at) = causes.find("invalid peer certificate") {
         return untrusted(&causes[at..], "OTEL_EXPORTER_OTLP_CERTIFICATE");
     }
-    if matches!(code, "DeadlineExceeded" | "Cancelled") || causes.contains("Timeout expired") {
+    if matches!(code, "DeadlineExceeded" | "Cancelled")
+        || ["Timeout expired", "timed out", "deadline has elapsed"].iter().any(|over| causes.contains(over))
+    {
         return "it did not answer in time; OTEL_EXPORTER_OTLP_TIMEOUT says how long it may take".to_owned();
     }
     let innermost = causes.rsplit(": ").next().unwrap_or_default();

@@ -1,19 +1,21 @@
 //! One attempt, from its claim to the report of its end.
 
+mod aftermath;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Migration, Work};
 use crate::config::Config;
 use crate::engine;
 use crate::events::{Level, Subject};
-use crate::ledger::{LedgerWriter, Outcome, RemainingCount, Run, RunId};
+use crate::ledger::{LedgerWriter, RemainingCount, Run, RunId};
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::{Format, Mirror};
@@ -49,12 +51,6 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 const REST_WITHIN: Duration = Duration::from_secs(2);
 /// How long the archive may hold up the report of the end.
 const ARCHIVE_WITHIN: Duration = Duration::from_secs(3);
-/// How long the archive is tried again once the end is reported.
-const ARCHIVE_AFTER: Duration = Duration::from_secs(15);
-/// How often it is looked meanwhile whether the run goes on.
-const ARCHIVE_LOOK: Duration = Duration::from_secs(2);
-/// How long the ledger is asked for the history of the run that is told to a backend.
-const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 /// How long the end is tried to be reported: nothing that was done shall go unrecorded.
 const REPORT_WITHIN: Duration = Duration::from_mins(30);
 /// The same when the lease was lost: the run reads as lost by then, and may be taken over.
@@ -322,40 +318,6 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Tells of the end, which the ledger has.
-    async fn tell(&mut self, outcome: &Outcome, run: Option<Box<Run>>) {
-        let run = match run {
-            Some(run) => Some(run),
-            // It is known to stand still; what it is now is worth one look.
-            None => self.look_again().await,
-        };
-        let mut events = Vec::new();
-        if self.audience.wants_history() {
-            let asked = timeout(EVENTS_WITHIN, self.ledger.events(self.run.id)).await;
-            events = asked.ok().and_then(Result::ok).unwrap_or_default();
-        }
-        let (wish, progress) = (self.company.heart.pulse().wish, self.company.heart.progress());
-        self.audience.ended(run.as_deref(), outcome, wish, &progress, &events);
-    }
-
-    /// The run as the ledger has it now, if it answers.
-    async fn look_again(&self) -> Option<Box<Run>> {
-        let seen = self.company.heart.in_time(self.ledger.run(self.run.id)).await.ok()?;
-        seen.value.map(Box::new)
-    }
-
-    /// Ships what of the log was settled before the report and is not in the ledger yet, for as long as the run has no later attempt: who reads
-    /// the log in the ledger has gone on to that by then.
-    async fn complete_the_archive(&mut self) {
-        let deadline = Instant::now() + ARCHIVE_AFTER;
-        while !self.company.archive.finish(deadline.min(Instant::now() + ARCHIVE_LOOK)).await {
-            let goes_on = self.look_again().await.is_some_and(|run| run.attempt > self.run.attempt);
-            if goes_on || Instant::now() >= deadline {
-                return;
-            }
-        }
-    }
-
     /// Reports how it ended; everything that was said before is stored first, and nothing that is said later goes where the next attempt writes.
     async fn conclude(mut self, course: Course) -> Result<(), WorkerError> {
         self.audience.work_is_over();
@@ -393,9 +355,8 @@ impl<'a> Attempt<'a> {
         self.pump.seal().await;
         if let Reported::Yes { outcome, run } = &reported {
             self.tell(outcome, run.clone()).await;
-            self.complete_the_archive().await;
         }
-        self.audience.settle(&self.pump, &self.config.state_dir).await;
+        self.linger(matches!(reported, Reported::Yes { .. })).await;
         self.pump.close();
         self.audience.close();
         match reported {

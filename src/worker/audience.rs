@@ -67,16 +67,8 @@ impl Audience {
         self.telemetry.is_traced()
     }
 
-    /// Tells of the end, which the ledger has: `run` is the run since then, if it is known. A run that was lost is told of by whoever takes it over.
-    pub fn ended(
-        &self,
-        run: Option<&Run>,
-        outcome: &Outcome,
-        wish: Option<WishKind>,
-        progress: &Progress,
-        events: &[Event],
-    ) {
-        self.herald.ended(run);
+    /// Has backends told of the end, which the ledger has. A run that was lost is told of by whoever takes it over.
+    pub fn ended(&self, outcome: &Outcome, wish: Option<WishKind>, progress: &Progress, events: &[Event]) {
         self.telemetry.ended(&Ending { outcome, wish, progress, events });
     }
 

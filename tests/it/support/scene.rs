@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -125,6 +126,20 @@ impl Scene {
     pub fn worker_log(&self, migration: &str) -> String {
         let path = self.state().join("workers").join(format!("{}.log", self.run(migration)["id"].as_str().unwrap()));
         fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// The file of its embedded ledger, for what no command does.
+    pub fn ledger(&self) -> rusqlite::Connection {
+        let file = rusqlite::Connection::open(self.state().join("ledger.db")).unwrap();
+        file.busy_timeout(PATIENCE).unwrap();
+        file
+    }
+
+    /// Kills the worker of the latest run of a migration, or sends it another signal.
+    #[track_caller]
+    pub fn signal_worker(&self, migration: &str, signal: Signal) {
+        let pid = self.run(migration)["pid"].as_i64().expect("a worker has claimed it");
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
     }
 
     /// Waits until the latest run of a migration is in one of some states, and returns it.

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::scene::Scene;
+use super::eventually;
+use super::scene::{PATIENCE, Scene};
 
 /// Its name.
 pub const STEADY: &str = "20261101_steady";
@@ -14,6 +15,14 @@ echo "attempt $STOPOVER_ATTEMPT from ${STOPOVER_CHECKPOINT:-the start}"
 until [ -e ../go ]; do sleep 0.05; done
 echo finished
 "#;
+
+/// Waits until the program of a run says that it works: from then on it handles SIGTERM.
+#[track_caller]
+pub fn until_at_work(scene: &Scene, name: &str) {
+    eventually(&format!("{name} is at work"), PATIENCE, || {
+        scene.must(&["logs", name]).contains("attempt 1 from").then_some(())
+    });
+}
 
 /// Lets the programs of a pod go on that wait for it.
 pub fn go(scene: &Scene) {

@@ -7,6 +7,7 @@ mod faults;
 mod logs;
 mod metrics;
 mod node;
+mod silence;
 mod trace;
 mod transport;
 

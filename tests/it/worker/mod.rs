@@ -10,6 +10,7 @@ mod mirror;
 mod outcomes;
 mod stopping;
 mod takeover;
+mod telling;
 
 use std::fs;
 use std::path::PathBuf;
