@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod ecs;
+pub mod http;
 pub mod link;
 pub mod mongo;
 pub mod otlp;
