@@ -38,8 +38,8 @@ pub struct Herald {
 impl Herald {
     /// For one attempt.
     #[must_use]
-    pub fn new(config: &Config, warnings: &Warnings, scribe: Scribe) -> Self {
-        let Receivers { ready, unusable } = Receivers::of_here(config);
+    pub fn new(config: &Config, receivers: Receivers, warnings: &Warnings, scribe: Scribe) -> Self {
+        let Receivers { ready, unusable } = receivers;
         for (index, unusable) in unusable.into_iter().enumerate() {
             let text = format!("{} is not told of this run: {}", unusable.name, unusable.reason);
             scribe.warn(text.clone());

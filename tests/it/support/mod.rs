@@ -2,8 +2,10 @@
 
 pub mod documents;
 pub mod ecs;
+pub mod hung;
 pub mod link;
 pub mod mongo;
+pub mod nobody;
 pub mod otlp;
 pub mod pod;
 pub mod promtool;
