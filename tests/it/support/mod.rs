@@ -3,8 +3,10 @@
 pub mod documents;
 pub mod ecs;
 pub mod http;
+pub mod hung;
 pub mod link;
 pub mod mongo;
+pub mod nobody;
 pub mod otlp;
 pub mod pod;
 pub mod promtool;
