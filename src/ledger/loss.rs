@@ -1,5 +1,6 @@
-//! That people were told of a lost attempt: pods agree on which of them does it.
+//! That people were told of a lost attempt: pods agree on which of them does it, and who is left to be told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,10 @@ pub struct LossNotice {
     pub pod: String,
     /// When it did, by the ledger's clock.
     pub at: Timestamp,
-    /// Whether it has said that every receiver has the message. A pod may die before it can.
+    /// Receivers that need not be told any more, by name: they have the message, or will never take it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub told: BTreeSet<String>,
+    /// Whether that holds for every receiver. A pod may die before it can say so.
     #[serde(default)]
     pub delivered: bool,
 }

@@ -1,5 +1,6 @@
 //! Runs, actors and actions for the tests of the rules.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -90,7 +91,7 @@ pub(crate) fn decline(pod: &str) -> Action {
 }
 
 pub(crate) fn tell_loss(attempt: u32, pod: &str, is_delivered: bool) -> Action {
-    Action::TellLoss { attempt, by: place(pod).into(), is_delivered }
+    Action::TellLoss { attempt, by: place(pod).into(), told: BTreeSet::new(), is_delivered }
 }
 
 pub(crate) fn tune(workers: Option<u8>, pace: Option<u8>, who: &str) -> Action {

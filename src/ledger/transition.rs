@@ -10,6 +10,7 @@ mod refusal;
 mod resume;
 mod stop;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,13 +97,15 @@ pub enum Action {
         /// To what.
         speed: SpeedChange,
     },
-    /// A pod takes it upon itself to tell people that an attempt is lost, or says that they were told.
+    /// A pod takes it upon itself to tell people that an attempt is lost, or says who was told.
     TellLoss {
         /// The attempt.
         attempt: u32,
         /// The pod.
         by: Arc<Place>,
-        /// Whether they were told.
+        /// Receivers that are done with, by name; none where it only takes it upon itself.
+        told: BTreeSet<String>,
+        /// Whether these are all.
         is_delivered: bool,
     },
 }
@@ -233,7 +236,9 @@ impl Run {
             Action::Resume { by, lease, content, leftover } => self.resume(&by, lease, content, leftover, now),
             Action::Decline { by, reason } => self.decline(&by, &reason, now),
             Action::Tune { by, speed } => self.tune(by, speed, now),
-            Action::TellLoss { attempt, by, is_delivered } => Ok(self.tell_loss(attempt, &by, is_delivered, now)),
+            Action::TellLoss { attempt, by, told, is_delivered } => {
+                Ok(self.tell_loss(attempt, &by, told, is_delivered, now))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::ledger::{EnvironmentName, Run};
 
-use super::notice::{Notice, occasion_of_end};
+use super::notice::Notice;
 use super::receivers::Receivers;
 use super::sender::{Sender, Told};
 
@@ -25,8 +25,8 @@ impl Behalf {
 
     /// Hands over that `run` has come to stand still, if it has. Returns at once.
     pub fn tell_end(&self, run: &Run) {
-        if let (Some(occasion), Some(notice)) = (occasion_of_end(run), Notice::ended(run, self.environment.as_ref())) {
-            self.sender.tell(occasion, &notice, |_| true);
+        if let Some(notice) = Notice::ended(run, self.environment.as_ref()) {
+            self.sender.tell(&notice, |_| true);
         }
     }
 

@@ -17,7 +17,7 @@ mod sender;
 mod slack;
 
 pub use behalf::Behalf;
-pub use notice::{Notice, occasion_of_end};
+pub use notice::Notice;
 pub use post::{Again, Post, Trouble};
 pub use receivers::{Ready, Receivers, Unusable, is_of_here, secrets};
 pub use sender::{Sender, THREAD, Told};

@@ -24,6 +24,9 @@ const MOST_LINES: usize = 12 * 1024;
 pub struct Notice {
     id: String,
     event: &'static str,
+    /// What it tells of; a test tells of nothing.
+    #[serde(skip)]
+    pub(super) occasion: Option<Occasion>,
     at: String,
     pub(super) migration: Option<String>,
     pub(super) run: Option<String>,
@@ -70,8 +73,7 @@ pub(super) struct Headline {
 }
 
 /// What of a run's end people may want to be told, if it has come to stand still.
-#[must_use]
-pub fn occasion_of_end(run: &Run) -> Option<Occasion> {
+fn occasion_of_end(run: &Run) -> Option<Occasion> {
     match run.state {
         RunState::Queued { .. } | RunState::Running { .. } => None,
         RunState::Paused { .. } | RunState::Interrupted { .. } => Some(Occasion::Stopped),
@@ -162,6 +164,7 @@ impl Notice {
         let mut notice = Self {
             id: format!("test/{}/{}", config.actor.place.pod, at.as_millis()),
             event: "test",
+            occasion: None,
             at: at.rfc3339(),
             migration: None,
             run: None,
@@ -197,6 +200,7 @@ impl Notice {
         let mut notice = Self {
             id: format!("{}/{}/{}{suffix}", run.id, run.attempt, occasion.word()),
             event: occasion.word(),
+            occasion: Some(occasion),
             at: at.rfc3339(),
             migration: Some(run.migration.to_string()),
             run: Some(run.id.to_string()),

@@ -1,5 +1,6 @@
 //! One try to deliver a message.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,19 @@ pub struct Trouble {
     pub reason: String,
     /// Whether the same may be tried again.
     pub again: Again,
+}
+
+impl Trouble {
+    /// What may be otherwise after a while.
+    pub(super) fn passing(reason: String) -> Self {
+        Self { reason, again: Again::Soon }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
 }
 
 /// See [`Trouble::again`].

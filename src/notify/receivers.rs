@@ -19,7 +19,7 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 const SHORTEST_PATH: usize = 8;
 
 /// Where messages can go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
     /// How it is called.
     pub name: String,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::catalog::notify::Occasion;
 
 use super::notice::Notice;
-use super::post::{Again, Post};
+use super::post::{Again, Post, Trouble};
 use super::receivers::Ready;
 
 /// The name of these threads: whatever goes wrong in one ends neither a run nor its worker.
@@ -22,6 +22,7 @@ const TRIED_FOR: Duration = Duration::from_mins(2);
 /// The pause after the first try; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+const NO_TIME: &str = "there was no time left to tell it";
 /// How often those who wait for the end look.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -30,12 +31,22 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Told {
     /// Which receiver, from 0.
     pub index: usize,
+    /// Its name.
+    pub name: String,
     /// What it is called and what is shown of its address: `payments-oncall (https://hooks.slack.com/***)`.
     pub receiver: String,
     /// The notice.
     pub id: String,
     /// Why it was given up, if it was.
-    pub result: Result<(), String>,
+    pub result: Result<(), Trouble>,
+}
+
+impl Told {
+    /// Of none of its notices yet.
+    fn about(index: usize, ready: &Ready) -> Self {
+        let receiver = format!("{} ({})", ready.name, ready.shown);
+        Self { index, name: ready.name.clone(), receiver, id: String::new(), result: Ok(()) }
+    }
 }
 
 type Report = Arc<dyn Fn(Told) + Send + Sync>;
@@ -51,7 +62,6 @@ pub struct Sender {
 struct Line {
     index: usize,
     ready: Ready,
-    label: String,
     queue: SyncSender<Letter>,
     thread: JoinHandle<()>,
 }
@@ -95,27 +105,20 @@ impl Sender {
         let report: Report = Arc::new(report);
         let lines = receivers.into_iter().enumerate().filter_map(|(index, ready)| {
             let (queue, letters) = sync_channel(WAITING);
-            let label = format!("{} ({})", ready.name, ready.shown);
             let carrier = Carrier { ready: ready.clone(), clock: clock.clone() };
-            let (receiver, say) = (label.clone(), report.clone());
-            let told = move |id, result| say(Told { index, receiver: receiver.clone(), id, result });
+            let (about, say) = (Told::about(index, &ready), report.clone());
+            let told = move |id, result| say(Told { id, result, ..about.clone() });
             let thread = thread::Builder::new().name(THREAD.to_owned()).spawn(move || carrier.run(&letters, told));
             match thread {
-                Ok(thread) => Some(Line { index, ready, label, queue, thread }),
+                Ok(thread) => Some(Line { index, ready, queue, thread }),
                 Err(error) => {
-                    let result = Err(format!("there is no thread for it: {error}"));
-                    report(Told { index, receiver: label, id: String::new(), result });
+                    let result = Err(Trouble::passing(format!("there is no thread for it: {error}")));
+                    report(Told { result, ..Told::about(index, &ready) });
                     None
                 }
             }
         });
         Self { lines: lines.collect(), clock, report }
-    }
-
-    /// Whether anybody wants to be told this.
-    #[must_use]
-    pub fn wants(&self, occasion: Occasion) -> bool {
-        self.lines.iter().any(|line| line.ready.on.contains(&occasion))
     }
 
     /// Those who want to be told of holds, and after how long.
@@ -125,10 +128,11 @@ impl Sender {
         wanting.map(|line| (line.index, line.ready.held_after)).collect()
     }
 
-    /// Hands a notice to all who want it and for whom `is_due` holds; says how many these are. It returns at once.
-    pub fn tell(&self, occasion: Occasion, notice: &Notice, is_due: impl Fn(usize) -> bool) -> usize {
-        let due = self.lines.iter().filter(|line| line.ready.on.contains(&occasion) && is_due(line.index));
-        due.map(|line| self.hand(line, notice)).count()
+    /// Hands a notice to all who want what it tells of, and for whom `is_due` holds; says who these are. It returns at once.
+    pub fn tell(&self, notice: &Notice, is_due: impl Fn(usize) -> bool) -> Vec<usize> {
+        let wants = |line: &&Line| notice.occasion.is_some_and(|occasion| line.ready.on.contains(&occasion));
+        let due = self.lines.iter().filter(wants).filter(|line| is_due(line.index));
+        due.inspect(|line| self.hand(line, notice)).map(|line| line.index).collect()
     }
 
     fn hand(&self, line: &Line, notice: &Notice) {
@@ -138,21 +142,21 @@ impl Sender {
             Err(TrySendError::Full(_)) => format!("{WAITING} notices wait for it already"),
             Err(TrySendError::Disconnected(_)) => "its thread has ended".to_owned(),
         };
-        let (index, receiver) = (line.index, line.label.clone());
-        (self.report)(Told { index, receiver, id: notice.id().to_owned(), result: Err(reason) });
+        let (id, result) = (notice.id().to_owned(), Err(Trouble::passing(reason)));
+        (self.report)(Told { id, result, ..Told::about(line.index, &line.ready) });
     }
 
     /// Waits for what is still to be delivered, at most until the time that `until` says whenever it is asked. What is left then is given up,
     /// and reported.
     pub async fn settle(self, until: impl Fn() -> Instant) {
         let mut threads = Vec::new();
-        for Line { index, label, queue, thread, .. } in self.lines {
+        for Line { index, ready, queue, thread } in self.lines {
             // Without a queue it ends when everything is said.
             drop(queue);
-            threads.push((index, label, thread));
+            threads.push((Told::about(index, &ready), thread));
         }
         let mut end = None;
-        while threads.iter().any(|(.., thread)| !thread.is_finished()) {
+        while threads.iter().any(|(_, thread)| !thread.is_finished()) {
             let at = until();
             if end != Some(at) {
                 self.clock.end_at(at);
@@ -163,10 +167,9 @@ impl Sender {
             }
             tokio::time::sleep(LOOK).await;
         }
-        for (index, receiver, thread) in threads {
+        for (about, thread) in threads {
             if !thread.is_finished() {
-                let result = Err("there was no time left to tell it".to_owned());
-                (self.report)(Told { index, receiver, id: String::new(), result });
+                (self.report)(Told { result: Err(Trouble::passing(NO_TIME.to_owned())), ..about });
             }
         }
     }
@@ -179,34 +182,37 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn run(self, letters: &Receiver<Letter>, told: impl Fn(String, Result<(), String>)) {
+    fn run(self, letters: &Receiver<Letter>, told: impl Fn(String, Result<(), Trouble>)) {
         // Reading certificates is for this thread, too.
         let mut post = None;
         while let Ok(letter) = letters.recv() {
             let post = &*post.get_or_insert_with(|| Post::new(self.ready.clone()));
             let result = catch_unwind(AssertUnwindSafe(|| self.deliver(post, &letter)));
-            told(letter.id, result.unwrap_or_else(|_| Err("sending it came upon an error of its own".to_owned())));
+            told(
+                letter.id,
+                result.unwrap_or_else(|_| Err(Trouble::passing("sending it came upon an error of its own".to_owned()))),
+            );
         }
     }
 
-    fn deliver(&self, post: &Post, letter: &Letter) -> Result<(), String> {
+    fn deliver(&self, post: &Post, letter: &Letter) -> Result<(), Trouble> {
         let until = Instant::now() + TRIED_FOR;
         let mut pause = FIRST_PAUSE;
-        let mut reason = "there was no time left to tell it".to_owned();
+        let mut last = Trouble::passing(NO_TIME.to_owned());
         loop {
             let left = self.clock.left(until);
             if left.is_zero() {
-                return Err(reason);
+                return Err(last);
             }
             let Err(trouble) = post.send(&letter.id, &letter.body, left) else { return Ok(()) };
-            reason = trouble.reason;
             let wait = match trouble.again {
-                Again::Never => return Err(reason),
+                Again::Never => return Err(trouble),
                 Again::Soon => pause,
                 Again::After(after) => after.max(pause),
             };
+            last = trouble;
             if wait >= self.clock.left(until) {
-                return Err(reason);
+                return Err(last);
             }
             self.clock.sleep(wait);
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -15,10 +15,10 @@
 mod judge;
 mod teller;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const JITTER: Duration = Duration::from_secs(2);
 /// How long the end is put off to send a last count: the pod has seconds.
 const STATES_WITHIN: Duration = Duration::from_millis(500);
+/// After so long a loss is told although an embedded ledger does not take that it is: one that is only locked for a while takes it before.
+const UNRECORDED_AFTER: Duration = Duration::from_secs(20);
 /// How soon a ledger that is away is tried again at first.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How soon at last.
@@ -81,7 +83,8 @@ pub async fn watch(
     let parent = rustix::process::getppid();
     let teller = Teller::new(config, voice);
     let states = States::start(config, say_from_anywhere(config));
-    let mut watch = Watch { lookout, voice, histories, writer: None, told: HashSet::new(), teller, states };
+    let mut watch =
+        Watch { lookout, voice, histories, writer: None, told: HashSet::new(), teller, refused: None, states };
     loop {
         watch.count(now);
         match watch.look(now, leave).await {
@@ -153,6 +156,8 @@ struct Watch<'a> {
     /// Attempts of which was said already why they do not go on here, where the ledger could not be told.
     told: HashSet<(RunId, u32)>,
     teller: Teller,
+    /// Since when an embedded ledger does not take that this pod tells of a loss.
+    refused: Option<Instant>,
     /// Who has runs by state sent to a backend, if anybody.
     states: Option<States>,
 }
@@ -160,7 +165,7 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Does what is to be done now.
     async fn look(&mut self, now: Timestamp, leave: &CancellationToken) -> Result<(), LedgerError> {
-        self.record_told().await?;
+        self.teller.hear(self.voice);
         let runs: Vec<_> = self.histories.values().filter_map(|history| history.latest.clone()).collect();
         for run in runs.into_iter().take_while(|_| !leave.is_cancelled()) {
             // Before it goes on: then it is lost no more.
@@ -173,31 +178,64 @@ impl Watch<'_> {
                 Verdict::Decline(reason) => self.decline(&run, reason).await?,
             }
         }
-        Ok(())
+        self.report_told().await
     }
 
     /// Tells people of a lost run, if the ledger is this environment's.
     async fn tell_loss(&mut self, run: &Run, now: Timestamp) -> Result<(), LedgerError> {
         let config = self.lookout.config;
+        match self.take_loss_on(run).await {
+            Ok(Some(run)) => {
+                self.refused = None;
+                self.teller.put_off(&run);
+                self.teller.tell(config, &run, now, self.voice).await;
+                self.absorb(run);
+                Ok(())
+            }
+            Ok(None) => {
+                self.teller.put_off(run);
+                Ok(())
+            }
+            // Its disk is full, or broken: people should hear of that above all. No other pod can tell of it.
+            Err(error) if config.ledger.is_embedded() && error.is_transient() => {
+                if self.refused.get_or_insert_with(Instant::now).elapsed() < UNRECORDED_AFTER {
+                    return Err(error);
+                }
+                self.teller.put_off(run);
+                self.teller.tell(config, run, now, self.voice).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records that this pod tells of a lost run; gives back what the ledger has of it then, unless it is not for this pod to tell.
+    async fn take_loss_on(&mut self, run: &Run) -> Result<Option<Run>, LedgerError> {
+        let config = self.lookout.config;
         let writer = self.writer().await?;
         match launch::check_environment(&*writer, config).await {
             Ok(_) => {}
             Err(LaunchError::Ledger(error)) => return Err(error),
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(None),
         }
-        if let Some(run) = self.teller.tell(&*writer, config, run, now).await? {
-            self.absorb(run);
-        }
-        Ok(())
+        let (attempt, by) = (run.attempt, config.actor.place.clone());
+        let action = Action::TellLoss { attempt, by, told: BTreeSet::new(), is_delivered: false };
+        Ok(match writer.act(run.id, action).await? {
+            Acted::Changed(run) => Some(*run),
+            Acted::Already(_) => None,
+        })
     }
 
-    /// Records of which losses everybody has been told.
-    async fn record_told(&mut self) -> Result<(), LedgerError> {
-        for (id, attempt) in self.teller.hear(self.voice) {
-            let by = self.lookout.config.actor.place.clone();
+    /// Records who has been told of which losses. What could not be recorded is still known here.
+    async fn report_told(&mut self) -> Result<(), LedgerError> {
+        self.teller.hear(self.voice);
+        while let Some(report) = self.teller.report() {
+            let (attempt, by) = (report.attempt, self.lookout.config.actor.place.clone());
+            let (told, is_delivered) = (report.told.clone(), report.is_delivered);
             let writer = self.writer().await?;
-            // If this fails it is told again, which is better than not at all.
-            if let Acted::Changed(run) = writer.act(id, Action::TellLoss { attempt, by, is_delivered: true }).await? {
+            let acted = writer.act(report.run, Action::TellLoss { attempt, by, told, is_delivered }).await?;
+            self.teller.reported(&report);
+            if let Acted::Changed(run) = acted {
                 self.absorb(*run);
             }
         }
@@ -223,7 +261,7 @@ impl Watch<'_> {
             states.finish(STATES_WITHIN);
         }
         self.teller.settle().await;
-        self.record_told().await
+        self.report_told().await
     }
 
     async fn resume(&mut self, run: &Run, now: Timestamp) -> Result<(), LedgerError> {

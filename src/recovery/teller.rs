@@ -1,17 +1,18 @@
 //! Telling people of lost runs: their workers cannot, so a pod that looks after runs does.
 //!
-//! The ledger decides which pod it is ([`Action::TellLoss`]). One that dies before it could, or cannot reach a receiver, leaves it to whoever
-//! asks after a while; so a loss is told at least once, in general once, and always with the same id.
+//! The ledger decides which pod it is ([`crate::ledger::Action::TellLoss`]), and knows who is done with: who has the message, or refuses it for
+//! good. A pod that dies before it could tell, or cannot reach a receiver, leaves the rest to whoever asks after a while; so a loss is told at
+//! least once, in general once, and always with the same id.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::notify::Occasion;
 use crate::config::Config;
 use crate::events::Level;
-use crate::ledger::{Acted, Action, LedgerError, LedgerWriter, LossNotice, Run, RunId, Standing};
-use crate::notify::{Notice, Receivers, Sender, Told};
+use crate::ledger::{LossNotice, Run, RunId, Standing};
+use crate::notify::{Again, Notice, Ready, Receivers, Sender, Told, is_of_here};
 use crate::time::Timestamp;
 use crate::voice::Voice;
 
@@ -22,52 +23,72 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Teller {
+    /// Who is to be told here, by name, whether that is possible just now or not.
+    wanting: BTreeSet<String>,
+    /// Who can be, since it was looked last.
+    ready: Vec<Ready>,
     sender: Sender,
     answers: Arc<Mutex<Vec<Told>>>,
-    /// Losses that this pod tells of just now, by the id of the notice.
-    under_way: HashMap<String, Telling>,
-    /// Receivers that have a notice already: they are not told again when another could not be.
-    have: HashSet<(String, usize)>,
+    /// Losses that this pod tells of, by the id of the notice.
+    losses: HashMap<String, Loss>,
     /// Attempts that this pod need not ask for before a while.
     later: HashMap<(RunId, u32), Instant>,
-    /// Receivers of which was said already that they cannot be told.
-    warned: HashSet<usize>,
+    /// Of whom was said already that they cannot be told, and why.
+    warned: HashSet<(String, String)>,
 }
 
-struct Telling {
+/// A lost attempt, and who has to do with it.
+struct Loss {
     run: RunId,
     attempt: u32,
     /// Receivers that have not answered yet.
-    left: usize,
-    has_failed: bool,
+    asked: BTreeSet<String>,
+    /// Receivers that are done with.
+    done: BTreeSet<String>,
+    /// Whether the ledger knows that.
+    is_recorded: bool,
+}
+
+/// What the ledger is to know.
+#[derive(Clone, Debug)]
+pub struct Report {
+    id: String,
+    /// The run.
+    pub run: RunId,
+    /// Which attempt is lost.
+    pub attempt: u32,
+    /// Who is done with.
+    pub told: BTreeSet<String>,
+    /// Whether these are all.
+    pub is_delivered: bool,
 }
 
 impl Teller {
     /// For this pod; says which receivers cannot be told.
     #[must_use]
     pub fn new(config: &Config, voice: &Voice) -> Self {
-        let Receivers { ready, unusable } = Receivers::of_here(config);
-        for unusable in unusable {
-            voice.tell(Level::Warn, None, format_args!("{} is not told of runs: {}", unusable.name, unusable.reason));
-        }
-        let answers = Arc::<Mutex<Vec<Told>>>::default();
-        let heard = answers.clone();
-        let ready = ready.into_iter().filter(|receiver| receiver.on.contains(&Occasion::Lost)).collect();
-        let sender = Sender::start(ready, move |told| heard.lock().unwrap_or_else(PoisonError::into_inner).push(told));
-        Self {
-            sender,
-            answers,
-            under_way: HashMap::new(),
-            have: HashSet::new(),
+        let is_wanting = |name: &str| {
+            let mut all = config.notify.iter();
+            all.any(|target| target.name == name && target.on.contains(&Occasion::Lost) && is_of_here(target, config))
+        };
+        let names = config.notify.iter().map(|target| target.name.clone());
+        let mut teller = Self {
+            wanting: names.filter(|name| is_wanting(name)).collect(),
+            ready: Vec::new(),
+            sender: Sender::start(Vec::new(), |_| {}),
+            answers: Arc::default(),
+            losses: HashMap::new(),
             later: HashMap::new(),
             warned: HashSet::new(),
-        }
+        };
+        teller.take_in(Receivers::of_here(config), voice);
+        teller
     }
 
     /// Whether anybody wants to be told of what is lost.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.sender.wants(Occasion::Lost)
+        !self.wanting.is_empty()
     }
 
     /// Whether `run` is to be told of at `now`, by a pod that looks since `since`.
@@ -75,70 +96,85 @@ impl Teller {
     pub fn is_due(&self, run: &Run, since: Timestamp, now: Timestamp) -> bool {
         let expired = run.lease().map(|lease| lease.expires_at);
         let is_told = |notice: &LossNotice| notice.attempt == run.attempt && notice.delivered;
+        let is_in_hand = |loss: &Loss| {
+            loss.run == run.id && (!loss.asked.is_empty() || loss.attempt == run.attempt && self.is_done(&loss.done))
+        };
         self.is_needed()
             && run.standing(now) == Standing::Lost
             && expired.is_some_and(|at| at >= since.minus(OLDEST))
             && !run.loss.as_ref().is_some_and(is_told)
             && self.later.get(&(run.id, run.attempt)).is_none_or(|until| Instant::now() >= *until)
-            && !self.under_way.values().any(|telling| telling.run == run.id)
+            && !self.losses.values().any(is_in_hand)
     }
 
-    /// Takes it upon this pod to tell of a lost run, unless another does; gives back what the ledger has of it then.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub async fn tell(
-        &mut self,
-        ledger: &dyn LedgerWriter,
-        config: &Config,
-        run: &Run,
-        now: Timestamp,
-    ) -> Result<Option<Run>, LedgerError> {
-        let attempt = run.attempt;
-        self.later.insert((run.id, attempt), Instant::now() + LossNotice::WITHIN);
-        let by = config.actor.place.clone();
-        let run = match ledger.act(run.id, Action::TellLoss { attempt, by, is_delivered: false }).await {
-            Ok(Acted::Changed(run)) => *run,
-            Ok(Acted::Already(_)) => return Ok(None),
-            Err(error) => {
-                self.later.remove(&(run.id, attempt));
-                return Err(error);
-            }
-        };
-        let notice = Notice::lost(&run, config.environment.as_ref(), now);
-        let id = notice.id().to_owned();
-        let left = self.sender.tell(Occasion::Lost, &notice, |index| !self.have.contains(&(id.clone(), index)));
-        self.under_way.insert(id, Telling { run: run.id, attempt, left, has_failed: false });
-        Ok(Some(run))
+    /// Another pod tells of it, or this one does from now on: it need not ask before a while.
+    pub fn put_off(&mut self, run: &Run) {
+        self.later.insert((run.id, run.attempt), Instant::now() + LossNotice::WITHIN);
     }
 
-    /// Takes in what receivers answered: says which cannot be told, and gives back what is to be recorded as told.
-    pub fn hear(&mut self, voice: &Voice) -> Vec<(RunId, u32)> {
-        for Told { index, receiver, id, result } in
-            std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner))
-        {
-            if let Some(telling) = self.under_way.get_mut(&id) {
-                telling.left = telling.left.saturating_sub(1);
-                telling.has_failed |= result.is_err();
+    /// Tells of a lost run whoever is not done with. Addresses and secrets are read anew for that: this pod may have started before they were there,
+    /// or long before they were replaced.
+    pub async fn tell(&mut self, config: &Config, run: &Run, now: Timestamp, voice: &Voice) {
+        let here = config.clone();
+        if let Ok(receivers) = tokio::task::spawn_blocking(move || Receivers::of_here(&here)).await {
+            self.take_in(receivers, voice);
+        }
+        let notice = Notice::lost(run, config.environment.as_ref(), now);
+        let loss = self.losses.entry(notice.id().to_owned()).or_insert_with(|| Loss {
+            run: run.id,
+            attempt: run.attempt,
+            asked: BTreeSet::new(),
+            done: BTreeSet::new(),
+            is_recorded: true,
+        });
+        let recorded = run.loss.iter().filter(|notice| notice.attempt == run.attempt);
+        loss.done.extend(recorded.flat_map(|notice| notice.told.iter().cloned()));
+        let due = |index: usize| self.ready.get(index).is_some_and(|ready| !loss.done.contains(&ready.name));
+        let asked = self.sender.tell(&notice, due);
+        loss.asked = asked.into_iter().filter_map(|index| Some(self.ready.get(index)?.name.clone())).collect();
+        // All that was missing may be whom other settings named.
+        loss.is_recorded &= !self.wanting.is_subset(&loss.done);
+    }
+
+    /// Takes in what receivers answered; says which cannot be told.
+    pub fn hear(&mut self, voice: &Voice) {
+        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        for Told { name, receiver, id, result, .. } in answers {
+            let is_over = match &result {
+                Ok(()) => true,
+                Err(trouble) => trouble.again == Again::Never,
+            };
+            if let Some(loss) = self.losses.get_mut(&id) {
+                loss.asked.remove(&name);
+                if is_over {
+                    loss.is_recorded &= !loss.done.insert(name.clone());
+                }
             }
             match result {
-                Ok(()) => {
-                    self.warned.remove(&index);
-                    self.have.insert((id, index));
+                Ok(()) => self.warned.retain(|(warned, _)| *warned != name),
+                Err(trouble) => {
+                    let next = if is_over { "which is final" } else { "and is tried again" };
+                    let text = format!("{receiver} could not be told of a lost run, {next}: {trouble}");
+                    self.warn(name, if is_over { &text } else { "" }, &text, voice);
                 }
-                Err(reason) if self.warned.insert(index) => {
-                    voice.tell(
-                        Level::Warn,
-                        None,
-                        format_args!("{receiver} could not be told of a lost run, and is tried again: {reason}"),
-                    );
-                }
-                Err(_) => {}
             }
         }
-        let over = self.under_way.extract_if(|_, telling| telling.left == 0);
-        let told = over.filter(|(_, telling)| !telling.has_failed);
-        told.map(|(_, telling)| (telling.run, telling.attempt)).collect()
+    }
+
+    /// Something that the ledger is to know, if there is.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        let (id, loss) = self.losses.iter().find(|(_, loss)| !loss.is_recorded)?;
+        let (id, told, is_delivered) = (id.clone(), loss.done.clone(), self.is_done(&loss.done));
+        Some(Report { id, run: loss.run, attempt: loss.attempt, told, is_delivered })
+    }
+
+    /// The ledger knows it.
+    pub fn reported(&mut self, report: &Report) {
+        if let Some(loss) = self.losses.get_mut(&report.id) {
+            loss.is_recorded = loss.done == report.told;
+        }
+        self.losses.retain(|_, loss| !(loss.is_recorded && loss.asked.is_empty()));
     }
 
     /// Waits a little for what is under way.
@@ -146,5 +182,31 @@ impl Teller {
         let nobody = Sender::start(Vec::new(), |_| {});
         let end = Instant::now() + LINGER;
         std::mem::replace(&mut self.sender, nobody).settle(|| end).await;
+    }
+
+    fn is_done(&self, done: &BTreeSet<String>) -> bool {
+        self.wanting.is_subset(done)
+    }
+
+    /// Who can be told now. Those who are being told by the addresses of before go on to be.
+    fn take_in(&mut self, receivers: Receivers, voice: &Voice) {
+        for unusable in receivers.unusable {
+            let text = format!("{} is not told of runs: {}", unusable.name, unusable.reason);
+            self.warn(unusable.name, &text, &text, voice);
+        }
+        let ready: Vec<_> = receivers.ready.into_iter().filter(|it| it.on.contains(&Occasion::Lost)).collect();
+        if ready != self.ready {
+            let heard = self.answers.clone();
+            let hear = move |told| heard.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+            self.sender = Sender::start(ready.clone(), hear);
+            self.ready = ready;
+        }
+    }
+
+    /// Says it once for each receiver and `kind`, until it is told something again.
+    fn warn(&mut self, name: String, kind: &str, text: &str, voice: &Voice) {
+        if self.warned.insert((name, kind.to_owned())) {
+            voice.tell(Level::Warn, None, text);
+        }
     }
 }

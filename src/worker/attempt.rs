@@ -19,7 +19,6 @@ use crate::ledger::{LedgerWriter, RemainingCount, Run, RunId};
 use crate::logs::archive::Archive;
 use crate::logs::file::LogFile;
 use crate::logs::mirror::{Format, Mirror};
-use crate::telemetry;
 use crate::telemetry::figures::Figures;
 use crate::time::short_duration;
 
@@ -29,6 +28,7 @@ use super::audience::Audience;
 use super::board::Board;
 use super::claim::{claim, open_ledger};
 use super::company::{Company, Needs};
+use super::contacts::Contacts;
 use super::course::{Course, describe, gravity};
 use super::environment;
 use super::guard::Guard;
@@ -64,11 +64,12 @@ pub async fn execute(
     signals: &mut Signals,
     guard: &mut Guard,
 ) -> Result<(), WorkerError> {
+    let contacts = Contacts::read(config);
     let ledger = open_ledger(config).await?;
     let claimed = Instant::now();
     let run = claim(&*ledger, config, id, attempt).await?;
     guard.renew(claimed, config.lease);
-    Attempt::prepare(config, ledger, run, claimed)?.execute(signals, guard).await
+    Attempt::prepare(config, contacts, ledger, run, claimed)?.execute(signals, guard).await
 }
 
 /// A claimed attempt with everything it needs but its program.
@@ -96,13 +97,13 @@ enum Started {
 impl<'a> Attempt<'a> {
     fn prepare(
         config: &'a Config,
+        contacts: Contacts,
         ledger: Arc<dyn LedgerWriter>,
         run: Run,
         claimed: Instant,
     ) -> Result<Self, WorkerError> {
         let secrets = environment::secret_params(&run);
-        let settings = telemetry::Settings::of_environment();
-        let masks = Arc::new(Masks::of(config, &secrets, &settings.secrets));
+        let masks = Arc::new(Masks::of(config, &secrets, contacts.secrets()));
         let warnings = Warnings::default();
         let log = LogFile::open(config.state_dir.run_log(run.id));
         let archive = Archive::new(ledger.clone(), run.id, run.attempt, log.path().to_owned(), log.extent());
@@ -116,7 +117,7 @@ impl<'a> Attempt<'a> {
         let figures = Arc::new(Figures::new(&run, mirror.left_out()));
         let pump = Pump::start(PumpParts { log, mirror, masks: masks.clone(), warnings: warnings.clone(), subject })
             .map_err(|source| WorkerError::System { what: "the pump cannot be started", source })?;
-        let audience = Audience::gather(config, &settings, &run, figures.clone(), &masks, &pump, &warnings);
+        let audience = Audience::gather(config, contacts, &run, figures.clone(), &masks, &pump, &warnings);
         let (counts, remaining) = watch::channel(None);
         let board = Board::new(&run.progress, pump.said(), remaining, warnings.clone());
         let (heart, pulse) = Heart::new(ledger.clone(), &run, config.lease, board, figures.clone(), claimed);

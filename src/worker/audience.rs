@@ -11,6 +11,7 @@ use crate::telemetry::figures::Figures;
 use crate::telemetry::keeping::Keeping;
 use crate::telemetry::{self, Ending, Mask, Settings, Telemetry};
 
+use super::contacts::Contacts;
 use super::herald::Herald;
 use super::mask::Masks;
 use super::pump::Pump;
@@ -36,15 +37,15 @@ impl Audience {
     #[must_use]
     pub fn gather(
         config: &Config,
-        settings: &Settings,
+        contacts: Contacts,
         run: &Run,
         figures: Arc<Figures>,
         masks: &Arc<Masks>,
         pump: &Pump,
         warnings: &Warnings,
     ) -> Self {
-        let herald = Herald::new(config, warnings, pump.scribe());
-        let telemetry = start_telemetry(config, settings, run, masks, pump, warnings);
+        let herald = Herald::new(config, contacts.receivers, warnings, pump.scribe());
+        let telemetry = start_telemetry(config, &contacts.telemetry, run, masks, pump, warnings);
         telemetry.observe(&figures);
         let keeping = Keeping::start(&config.state_dir, figures.clone());
         herald.started(run);

@@ -9,11 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::catalog::notify::Occasion;
 use crate::config::{Config, StateDir};
 use crate::engine::throttle::{Hold, Throttle};
 use crate::ledger::{EnvironmentName, RemainingCount, Run};
-use crate::notify::{Notice, Receivers, Sender, Told, occasion_of_end};
+use crate::notify::{Notice, Receivers, Sender, Told};
 use crate::pod::Shutdown;
 
 use super::pump::{Said, Scribe};
@@ -38,8 +37,8 @@ pub struct Herald {
 impl Herald {
     /// For one attempt.
     #[must_use]
-    pub fn new(config: &Config, warnings: &Warnings, scribe: Scribe) -> Self {
-        let Receivers { ready, unusable } = Receivers::of_here(config);
+    pub fn new(config: &Config, receivers: Receivers, warnings: &Warnings, scribe: Scribe) -> Self {
+        let Receivers { ready, unusable } = receivers;
         for (index, unusable) in unusable.into_iter().enumerate() {
             let text = format!("{} is not told of this run: {}", unusable.name, unusable.reason);
             scribe.warn(text.clone());
@@ -63,7 +62,7 @@ impl Herald {
 
     /// The attempt was claimed.
     pub fn started(&self, run: &Run) {
-        self.tell(Occasion::Started, &Notice::started(run, self.environment.as_ref()), |_| true);
+        self.tell(&Notice::started(run, self.environment.as_ref()), |_| true);
     }
 
     /// Tells of each hold that lasts too long, once; never ends.
@@ -83,7 +82,7 @@ impl Herald {
                 let (said, remaining) = (said.borrow().clone(), remaining.borrow().as_ref().map(|it| it.count));
                 let notice = Notice::held(run, self.environment.as_ref(), reason, vigil.lasts(), vigil.number);
                 let notice = notice.with_progress(said.done, said.total, remaining);
-                self.tell(Occasion::Held, &notice, |index| due.contains(&index));
+                self.tell(&notice, |index| due.contains(&index));
             }
             match vigil.next() {
                 Some(next) => tokio::select! {
@@ -97,10 +96,8 @@ impl Herald {
 
     /// Its end was recorded, as `run` says.
     pub fn ended(&self, run: Option<&Run>) {
-        if let Some((run, occasion)) = run.and_then(|run| Some((run, occasion_of_end(run)?)))
-            && let Some(notice) = Notice::ended(run, self.environment.as_ref())
-        {
-            self.tell(occasion, &notice, |_| true);
+        if let Some(notice) = run.and_then(|run| Notice::ended(run, self.environment.as_ref())) {
+            self.tell(&notice, |_| true);
         }
     }
 
@@ -112,9 +109,9 @@ impl Herald {
         sender.settle(|| until().into_std()).await;
     }
 
-    fn tell(&self, occasion: Occasion, notice: &Notice, is_due: impl Fn(usize) -> bool) {
+    fn tell(&self, notice: &Notice, is_due: impl Fn(usize) -> bool) {
         if let Some(sender) = &self.sender {
-            sender.tell(occasion, notice, is_due);
+            sender.tell(notice, is_due);
         }
     }
 }

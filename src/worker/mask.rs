@@ -9,7 +9,6 @@ use memchr::memmem::Finder;
 
 use crate::config::Config;
 use crate::ledger::LedgerAddress;
-use crate::notify;
 use crate::secret::{MASK, Secret, percent_decoded, uri_password};
 
 use super::unescape::Unescaped;
@@ -28,17 +27,20 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Everything secret that a run of this configuration gets to know: its secret params, what opens receivers of `notify`, and the passwords of
-    /// its databases, as they stand in the connection string and percent-decoded; and `others`.
+    /// Everything secret that a run of this configuration gets to know: its secret params, and the passwords of its databases, as they stand in
+    /// the connection string and percent-decoded; and `others`.
     #[must_use]
-    pub fn of(config: &Config, params: &[(String, Secret)], others: &[Secret]) -> Self {
+    pub fn of<'s>(
+        config: &Config,
+        params: &'s [(String, Secret)],
+        others: impl IntoIterator<Item = &'s Secret>,
+    ) -> Self {
         let ledger = match &config.ledger {
             LedgerAddress::Mongo(uri) => Some(uri),
             LedgerAddress::Sqlite(_) => None,
         };
         let secrets = params.iter().map(|(_, secret)| secret).chain(others);
         let mut texts: Vec<Vec<u8>> = secrets.map(|secret| secret.expose().as_bytes().to_vec()).collect();
-        texts.extend(notify::secrets(config).iter().map(|secret| secret.expose().as_bytes().to_vec()));
         for password in config.database.iter().chain(ledger).filter_map(|uri| uri_password(uri.expose())) {
             texts.push(percent_decoded(password));
             texts.push(password.as_bytes().to_vec());

@@ -20,6 +20,7 @@ mod audience;
 mod board;
 mod claim;
 mod company;
+mod contacts;
 mod course;
 pub mod environment;
 mod framing;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::samples::{
-    GRACE, acknowledge, actions, actor, at, claim, courses, decline, failure, finish, force, heartbeat, queued,
+    GRACE, acknowledge, actions, actor, at, claim, courses, decline, failure, finish, force, heartbeat, place, queued,
     recover, resume, running, stop, tell_loss, tune, worker,
 };
 use crate::ledger::{Recovery, RecoveryOutcome};
@@ -376,6 +376,26 @@ fn a_loss_is_told_by_one_pod_unless_that_one_cannot() {
     let Ok(Applied::Noted(told)) = back.apply(tell("pod-b", true), at(153)) else { panic!("it says so") };
     assert!(told.already(tell("pod-c", false), at(999)).contains("its loss was told"));
     assert!(told.already(tell_loss(2, "pod-c", false), at(999)).contains("there is a later one"));
+}
+
+#[test]
+fn a_pod_that_tells_of_a_loss_knows_whom_the_one_before_has_told() {
+    let told = |pod: &str, names: &[&str], is_delivered| Action::TellLoss {
+        attempt: 1,
+        by: place(pod).into(),
+        told: names.iter().map(ToString::to_string).collect(),
+        is_delivered,
+    };
+    let noted = |run: &Run, action: Action, seconds| match run.apply(action, at(seconds)) {
+        Ok(Applied::Noted(run)) => *run,
+        other => panic!("{other:?}"),
+    };
+    let run = noted(&running(at(0)), tell_loss(1, "pod-a", false), 31);
+    let run = noted(&run, told("pod-a", &["oncall"], false), 32);
+    assert!(run.already(told("pod-a", &["oncall"], false), at(33)).contains("is recorded"));
+    let run = noted(&run, tell_loss(1, "pod-b", false), 32 + 120);
+    let all = noted(&run, told("pod-b", &["ops"], true), 160).loss.unwrap();
+    assert_eq!((all.delivered, all.told.into_iter().collect::<Vec<_>>()), (true, vec!["oncall".into(), "ops".into()]));
 }
 
 proptest! {

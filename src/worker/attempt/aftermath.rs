@@ -28,15 +28,14 @@ impl Attempt<'_> {
     pub(super) async fn tell(&mut self, outcome: &Outcome, run: Option<Box<Run>>) {
         let mut asking = Asking::new(&self.config.state_dir);
         let progress = self.company.heart.progress();
-        let run = match run {
-            Some(run) => Some(*run),
-            None => {
-                let seen = asking.ask(async || self.ledger.run(self.run.id).await).await.and_then(|seen| seen.value);
-                // A later attempt says nothing of this one.
-                let seen = seen.filter(|run| run.attempt == self.run.attempt);
-                let claimed = Run { progress: progress.clone(), ..self.run.clone() };
-                seen.or_else(|| claimed.presumed(outcome, Timestamp::of_this_machine()))
-            }
+        let run = if let Some(run) = run {
+            Some(*run)
+        } else {
+            let seen = asking.ask(async || self.ledger.run(self.run.id).await).await.and_then(|seen| seen.value);
+            // A later attempt says nothing of this one.
+            let seen = seen.filter(|run| run.attempt == self.run.attempt);
+            let claimed = Run { progress: progress.clone(), ..self.run.clone() };
+            seen.or_else(|| claimed.presumed(outcome, Timestamp::of_this_machine()))
         };
         self.audience.herald.ended(run.as_ref());
         let mut events = Vec::new();

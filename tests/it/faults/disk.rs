@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::support::mongo::Database;
+use crate::support::webhook::Webhook;
 
 use super::*;
 
@@ -127,4 +128,32 @@ fn a_log_file_deleted_during_a_run_is_made_again_and_tells_it() {
     case.until_logged(&run, "was removed or replaced during the run");
     case.program.works(10);
     assert_eq!(case.resume_and_check()["attempt"], 1);
+}
+
+#[test]
+fn a_run_that_is_lost_with_a_full_disk_under_its_ledger_is_told_all_the_same_and_once() {
+    let webhook = Webhook::new();
+    let case = Case::new();
+    let receiver = format!("{{ name: ops, webhook: \"{}\", on: [lost] }}", webhook.url("/"));
+    let project = format!("catalog:\n  - files: migrations/*\nnotify:\n  - {receiver}\n");
+    fs::write(case.scene.path().join("stopover.yaml"), project).unwrap();
+    let _mount = Mount::small(case.scene.state());
+    case.start();
+    let output = fs::File::create(case.scene.path().join("output")).unwrap();
+    let mut looking = case.scene.command(&["recover"]).stdout(output).spawn().unwrap();
+    let said = || fs::read_to_string(case.scene.path().join("output")).unwrap();
+    eventually("it looks", PATIENCE, || said().contains("is running").then_some(()));
+    let filler = fill(&case.scene.state());
+    signal(worker_of(&case.scene.run(NAME)), Signal::KILL);
+    eventually("it is told", PATIENCE * 3, || (webhook.events() == ["lost"]).then_some(()));
+    fs::remove_file(filler).unwrap();
+    let ledger = case.scene.ledger();
+    eventually("the ledger knows", PATIENCE, || {
+        let run: String = ledger.query_row("SELECT run FROM runs", [], |row| row.get(0)).unwrap();
+        run.contains("\"delivered\":true").then_some(())
+    });
+    signal(i32::try_from(looking.id()).unwrap(), Signal::TERM);
+    assert!(looking.wait().unwrap().success(), "{}", said());
+    assert_eq!(webhook.events(), ["lost"]);
+    case.scene.must(&["cancel", NAME]);
 }

@@ -649,7 +649,12 @@ async fn what_a_pod_leaves_alone_is_recorded_once(home: Home) {
 async fn of_a_loss_one_pod_tells_until_it_is_told(home: Home) {
     let hand = Hand(home.writer().await);
     let run = hand.launch("a").await;
-    let tell = |attempt, pod: &str, is_delivered| Action::TellLoss { attempt, by: place(pod).into(), is_delivered };
+    let tell = |attempt, pod: &str, is_delivered: bool| Action::TellLoss {
+        attempt,
+        by: place(pod).into(),
+        told: is_delivered.then(|| "ops".to_owned()).into_iter().collect(),
+        is_delivered,
+    };
     let run = hand.claim(&run, BRIEF).await;
     eventually_async("it is lost", Duration::from_secs(30), async || {
         let seen = hand.0.run(run.id).await.unwrap();
@@ -661,7 +666,8 @@ async fn of_a_loss_one_pod_tells_until_it_is_told(home: Home) {
     assert!(hand.already(&run, tell(1, "pod-b", false)).await.contains("another pod tells of its loss"));
     // Its next container may at once.
     hand.change(&run, tell(1, "pod-a", false)).await;
-    assert!(hand.change(&run, tell(1, "pod-a", true)).await.loss.unwrap().delivered);
+    let told = hand.change(&run, tell(1, "pod-a", true)).await.loss.unwrap();
+    assert!(told.delivered && told.told.contains("ops"), "{told:?}");
     for pod in ["pod-a", "pod-b"] {
         assert!(hand.already(&run, tell(1, pod, false)).await.contains("its loss was told"));
     }

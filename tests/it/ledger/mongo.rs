@@ -1,10 +1,10 @@
 //! What only a server can come upon: privileges, absence, members.
 
-use std::net::TcpListener;
 use std::time::Instant;
 
 use super::*;
 use crate::support::eventually_async;
+use crate::support::nobody::Nobody;
 use crate::support::server::{SECRET, Server};
 
 fn address(uri: &str) -> LedgerAddress {
@@ -54,8 +54,9 @@ async fn a_server_that_is_away_is_reported_within_seconds_and_found_again() {
 
 #[tokio::test]
 async fn an_address_where_nobody_answers_is_reported_with_what_to_check() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = LedgerAddress::parse(&format!("mongodb://app:s3cret@127.0.0.1:{port}/payments")).unwrap();
+    let nobody = Nobody::new();
+    let address = format!("mongodb://app:s3cret@127.0.0.1:{}/payments", nobody.port());
+    let address = LedgerAddress::parse(&address).unwrap();
     let error = open_writer(&address).await.err().unwrap().to_string();
     assert!(error.contains("connection is refused: check host and port"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");

@@ -1,11 +1,11 @@
 //! What is told, and when.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::telling;
 use crate::support::scene::Scene;
-use crate::support::steady::{PROGRAM, STEADY, go};
+use crate::support::steady::{PROGRAM, STEADY, go, until_at_work};
 use crate::support::webhook::Webhook;
 
 fn scene(webhook: &Webhook, more: &str) -> Scene {
@@ -60,9 +60,7 @@ fn what_stands_still_and_goes_on_is_told_attempt_by_attempt() {
     let scene = scene(&webhook, "").script(STEADY, PROGRAM);
     let run = scene.launch(&[STEADY]);
     webhook.until("started");
-    crate::support::eventually("it works", crate::support::scene::PATIENCE, || {
-        scene.must(&["logs", STEADY]).contains("attempt 1 from").then_some(())
-    });
+    until_at_work(&scene, STEADY);
     scene.must(&["pause", STEADY, "--wait"]);
     let paused = webhook.until("stopped");
     assert_eq!((&paused.body["state"], &paused.body["id"]), (&"paused".into(), &format!("{run}/1/stopped").into()));
@@ -82,12 +80,9 @@ fn what_is_interrupted_or_cancelled_is_told() {
     let scene = scene(&webhook, ", on: [stopped, finished]").script(STEADY, PROGRAM).script("02_other", PROGRAM);
     for name in [STEADY, "02_other"] {
         scene.launch(&[name]);
-        crate::support::eventually("it works", crate::support::scene::PATIENCE, || {
-            scene.must(&["logs", name]).contains("attempt 1 from").then_some(())
-        });
+        until_at_work(&scene, name);
     }
-    let worker = i32::try_from(scene.run(STEADY)["pid"].as_i64().unwrap()).unwrap();
-    kill_process(Pid::from_raw(worker).unwrap(), Signal::TERM).unwrap();
+    scene.signal_worker(STEADY, Signal::TERM);
     assert_eq!(webhook.until("stopped").body["state"], "interrupted");
     scene.must(&["cancel", "02_other", "--wait"]);
     assert_eq!(webhook.until("finished").body["state"], "cancelled");

@@ -1,10 +1,17 @@
 //! Whatever a receiver does, runs go on and end.
 
-use std::net::TcpListener;
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
 use std::time::Duration;
 
+use rstest::rstest;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use super::{telling, until_all_ended};
-use crate::support::scene::Scene;
+use crate::support::eventually;
+use crate::support::nobody::Nobody;
+use crate::support::scene::{PATIENCE, Scene};
 use crate::support::webhook::{Answer, Webhook};
 
 const NAME: &str = "01_work";
@@ -32,11 +39,8 @@ fn complains_once_of(scene: &Scene, reason: &str) {
 
 #[test]
 fn nobody_is_there() {
-    // Bound and not listening: nobody else can take the port meanwhile.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    complains_once_of(&scene(&format!("http://127.0.0.1:{port}/hook")), "nobody listens");
+    let nobody = Nobody::new();
+    complains_once_of(&scene(&format!("http://127.0.0.1:{}/hook", nobody.port())), "nobody listens");
 }
 
 #[test]
@@ -135,4 +139,29 @@ fn a_certificate_of_the_company_is_trusted_where_ssl_cert_file_names_its_authori
     assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
     scene.launch(&[NAME, "--rerun", "--wait"]);
     webhook.until("finished");
+}
+
+#[rstest]
+#[case::a_file_that_is_not_there("missing.pem", "cannot be read: No such file")]
+#[case::a_pipe_that_nobody_writes_to("pipe", "is no regular file")]
+#[case::a_device_without_end("/dev/zero", "is no regular file")]
+#[case::a_file_without_a_certificate("empty.pem", "holds no certificate")]
+fn what_is_wrong_with_the_file_of_authorities_is_told(#[case] file: &str, #[case] wrong: &str) {
+    let scene = Scene::new();
+    let webhook = Webhook::with_tls(&scene.path().join("authority.pem"));
+    super::tell(&scene, &format!("  - {{ name: ops, webhook: \"{}\", timeout: 2s }}\n", webhook.url("/")));
+    fs::write(scene.path().join("empty.pem"), "nothing\n").unwrap();
+    mknodat(CWD, scene.path().join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let path = scene.path().join(file).display().to_string();
+    let scene = scene.script(NAME, "echo done").variable("SSL_CERT_FILE", path);
+    let mut test = scene.command(&["notify", "--test"]).stdout(Stdio::piped()).spawn().unwrap();
+    let ended = eventually("it gives an answer", PATIENCE, || test.try_wait().unwrap());
+    let mut said = String::new();
+    test.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(ended.code() == Some(1) && said.contains("SSL_CERT_FILE names ") && said.contains(wrong), "{said}");
+    let doctor = scene.must(&["doctor"]);
+    assert!(doctor.contains("warning  notify") && doctor.contains(wrong), "{doctor}");
+    scene.launch(&[NAME, "--wait"]);
+    let run = scene.run(NAME);
+    assert!(run["state"] == "succeeded" && run["warnings"].to_string().contains(wrong), "{run}");
 }

@@ -1,6 +1,7 @@
 //! Lost runs are told by pods that look after runs.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 use super::tell;
 use crate::support::eventually;
 use crate::support::scene::{PATIENCE, Scene};
-use crate::support::steady::{PROGRAM, STEADY};
+use crate::support::steady::{PROGRAM, STEADY, until_at_work};
 use crate::support::webhook::{Answer, Webhook};
 
 /// What looks after runs in a pod.
@@ -67,12 +68,8 @@ fn shared() -> (TempDir, String) {
 #[track_caller]
 fn lose(scene: &Scene) -> String {
     let id = scene.launch(&[STEADY]);
-    let run = eventually("it works", PATIENCE, || {
-        let run = scene.run(STEADY);
-        (run["state"] == "running" && scene.must(&["logs", STEADY]).contains("attempt 1 from")).then_some(run)
-    });
-    let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();
-    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    until_at_work(scene, STEADY);
+    scene.signal_worker(STEADY, Signal::KILL);
     scene.until(STEADY, &["lost"]);
     id
 }
@@ -168,10 +165,86 @@ fn what_a_keeper_had_to_kill_is_told_on_its_behalf() {
         .script(STEADY, PROGRAM)
         .variable("STOPOVER_LEASE", "1m");
     let run = scene.launch(&[STEADY]);
-    let at_work = scene.until(STEADY, &["running"]);
-    let worker = i32::try_from(at_work["pid"].as_i64().unwrap()).unwrap();
-    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    scene.until(STEADY, &["running"]);
+    scene.signal_worker(STEADY, Signal::KILL);
     scene.must(&["interrupted", "--within", "30s", &format!("{run}:1")]);
     assert_eq!(webhook.until("stopped").body["state"], "interrupted");
+    scene.must(&["cancel", STEADY]);
+}
+
+/// A receiver whose address is in a file beside the project.
+fn from_a_file(name: &str, ledger: &str) -> (Scene, PathBuf) {
+    let scene = pod(name, ledger, "  - { name: ops, webhook: \"${OPS_URL}\", on: [lost], timeout: 1s }\n");
+    let file = scene.path().join("ops-url");
+    let scene = scene.variable("OPS_URL_FILE", file.display().to_string());
+    (scene, file)
+}
+
+#[test]
+fn a_secret_that_comes_after_the_pod_has_started_is_found() {
+    let webhook = Webhook::new();
+    let (_volume, ledger) = shared();
+    let (scene, file) = from_a_file("pod-a", &ledger);
+    let looking = Looking::start(&scene);
+    eventually("it says who is not told", PATIENCE, || {
+        looking.output().contains("ops is not told of runs: OPS_URL_FILE names ").then_some(())
+    });
+    fs::write(&file, webhook.url("/")).unwrap();
+    lose(&scene);
+    webhook.until("lost");
+    looking.dismiss();
+    scene.must(&["cancel", STEADY]);
+}
+
+#[test]
+fn a_secret_that_was_replaced_since_the_pod_started_is_read_again() {
+    let (old, new) = (Webhook::answering(&[Answer::Status(404)]), Webhook::new());
+    let (_volume, ledger) = shared();
+    let (scene, file) = from_a_file("pod-a", &ledger);
+    fs::write(&file, old.url("/")).unwrap();
+    let looking = Looking::start(&scene);
+    eventually("it looks", PATIENCE, || looking.output().contains("no run is unfinished").then_some(()));
+    fs::write(&file, new.url("/")).unwrap();
+    lose(&scene);
+    new.until("lost");
+    assert_eq!(old.connections(), 0);
+    looking.dismiss();
+    scene.must(&["cancel", STEADY]);
+}
+
+#[test]
+fn a_receiver_that_refuses_for_good_is_done_with() {
+    let (gone, webhook) = (Webhook::answering(&[Answer::Status(404)]), Webhook::new());
+    let (_volume, ledger) = shared();
+    let notify = format!("  - {{ name: gone, webhook: \"{}\", on: [lost] }}\n{}", gone.url("/"), ops(&webhook));
+    let scene = pod("pod-a", &ledger, &notify);
+    let looking = Looking::start(&scene);
+    lose(&scene);
+    eventually("nobody is left to tell", PATIENCE, || is_told(&ledger).then_some(()));
+    let said = looking.dismiss();
+    assert!(said.contains("gone (http://127.0.0.1:") && said.contains("it answered 404"), "{said}");
+    assert_eq!((gone.connections(), webhook.events()), (1, vec!["lost".to_owned()]));
+    scene.must(&["cancel", STEADY]);
+}
+
+#[test]
+fn who_has_been_told_of_a_loss_is_not_told_again_by_the_next_although_another_was_not_reached() {
+    let (deaf, first, second) = (Webhook::answering(&[Answer::Hang]), Webhook::new(), Webhook::new());
+    let (_volume, ledger) = shared();
+    let with =
+        |url: String| format!("{}  - {{ name: other, webhook: \"{url}\", on: [lost], timeout: 20s }}\n", ops(&first));
+    let scene = pod("pod-a", &ledger, &with(deaf.url("/")));
+    let looking = Looking::start(&scene);
+    lose(&scene);
+    first.until("lost");
+    eventually("the other is tried", PATIENCE, || (deaf.connections() > 0).then_some(()));
+    looking.dismiss();
+    assert!(!is_told(&ledger));
+    tell(&scene, &with(second.url("/")));
+    let again = Looking::start(&scene);
+    second.until("lost");
+    eventually("the ledger knows", PATIENCE, || is_told(&ledger).then_some(()));
+    again.dismiss();
+    assert_eq!((first.events(), second.events()), (vec!["lost".to_owned()], vec!["lost".to_owned()]));
     scene.must(&["cancel", STEADY]);
 }

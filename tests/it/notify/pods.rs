@@ -1,10 +1,9 @@
 //! Messages in a pod with a keeper.
 
 use super::telling;
-use crate::support::eventually;
 use crate::support::pod::Pod;
-use crate::support::scene::{PATIENCE, Scene};
-use crate::support::steady::{PROGRAM, STEADY};
+use crate::support::scene::Scene;
+use crate::support::steady::{PROGRAM, STEADY, until_at_work};
 use crate::support::webhook::{Answer, Webhook};
 
 fn scene(webhook: &Webhook) -> Scene {
@@ -16,7 +15,7 @@ fn scene(webhook: &Webhook) -> Scene {
 #[track_caller]
 fn launch(scene: &Scene, pod: &Pod<'_>) {
     pod.launch(&[STEADY]);
-    eventually("it works", PATIENCE, || scene.must(&["logs", STEADY]).contains("attempt 1 from").then_some(()));
+    until_at_work(scene, STEADY);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{holding, telling, until_all_ended};
+use crate::support::hung::Hung;
 use crate::support::webhook::{Answer, Webhook};
 
 const TOKEN: &str = "t0ken-of-alerts-4711";
@@ -62,4 +63,24 @@ fn a_receiver_without_its_secret_is_skipped_with_one_warning() {
     let doctor = scene.must(&["doctor"]);
     assert!(doctor.contains("warning  notify") && doctor.contains("`UNSET_URL` is not set here"), "{doctor}");
     assert_eq!(scene.must(&["lint"]), "1 migration, no problems\n", "a checkout has no secrets");
+}
+
+#[test]
+fn secrets_on_a_file_system_that_hangs_do_not_cost_a_run_with_a_short_lease() {
+    let scene = telling("  - { name: ops, webhook: \"${OPS_URL}\" }\n").script(NAME, "echo done");
+    let hung = Hung::new();
+    let scene = scene
+        .variable("OPS_URL_FILE", hung.file())
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+        .variable("OTEL_EXPORTER_OTLP_HEADERS_FILE", hung.file())
+        .variable("STOPOVER_LEASE", "3s");
+    scene.launch(&[NAME]);
+    let run = scene.until(NAME, &["succeeded", "interrupted", "lost"]);
+    assert_eq!(run["state"], "succeeded");
+    let warnings = run["warnings"].to_string();
+    assert!(
+        warnings.contains("ops is not told of this run") && warnings.contains("no telemetry is sent"),
+        "{warnings}"
+    );
+    until_all_ended(&scene);
 }

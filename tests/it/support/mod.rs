@@ -2,8 +2,11 @@
 
 pub mod documents;
 pub mod ecs;
+pub mod http;
+pub mod hung;
 pub mod link;
 pub mod mongo;
+pub mod nobody;
 pub mod otlp;
 pub mod pod;
 pub mod promtool;
@@ -13,6 +16,7 @@ pub mod replica_set;
 pub mod scene;
 pub mod server;
 pub mod steady;
+pub mod told;
 pub mod webhook;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
 //! A MongoDB server of a test's own: it asks for passwords, and it can be taken away and brought back.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use super::eventually_async;
 use super::mongo::mongod;
+use super::nobody::free_port;
 
 /// What every password here begins with, as it is and as it stands in a connection string: nothing may ever show it.
 pub const SECRET: &str = "passw0rd";
@@ -200,10 +200,6 @@ impl Drop for Elsewhere<'_> {
         self.server.kill();
         self.server.port = self.home;
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn serve(directory: &TempDir, port: u16, replicates: bool) -> Child {

@@ -1,11 +1,11 @@
 //! A real collector on the way.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use rstest::rstest;
 
 use crate::support::eventually;
+use crate::support::nobody::free_port;
 use crate::support::otlp::Receiver;
 use crate::support::scene::{PATIENCE, Scene};
 
@@ -23,8 +23,7 @@ struct Collector {
 impl Collector {
     /// Passes everything on to a receiver by gRPC.
     fn to(backend: &Receiver, scene: &Scene) -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (grpc, http) = (free(), free());
+        let (grpc, http) = (free_port(), free_port());
         let file = |name: &str| scene.path().join(name).display().to_string();
         let process = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tool"))
             .args(["rotel", "start", "--exporter", "otlp", "--otlp-exporter-protocol", "grpc"])

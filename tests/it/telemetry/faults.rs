@@ -11,6 +11,7 @@ use rstest::rstest;
 use rustix::fs::{CWD, FileType, Mode as Rights, mknodat};
 
 use crate::support::eventually;
+use crate::support::nobody::Nobody;
 use crate::support::otlp::{Mode, Receiver, Tls};
 use crate::support::pod::Pod;
 use crate::support::scene::{PATIENCE, STOPOVER, Scene};
@@ -70,7 +71,8 @@ fn a_backend_that_does_not_do_as_it_should_is_no_matter_of_the_run(
 #[case("http/protobuf")]
 #[case("grpc")]
 fn a_backend_that_is_not_there_is_no_matter_of_the_run(#[case] protocol: &str) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = Nobody::new();
+    let port = nobody.port();
     goes_on(&sample(port).variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol), &format!("127.0.0.1:{port}"));
 }
 
@@ -213,8 +215,8 @@ fn figures_that_are_to_be_sent_without_a_pause_are_sent_ten_times_a_second() {
 
 #[test]
 fn what_does_not_arrive_is_counted_while_the_run_goes_on() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let scene = sample(port).variable("OTEL_METRIC_EXPORT_INTERVAL", "300");
+    let nobody = Nobody::new();
+    let scene = sample(nobody.port()).variable("OTEL_METRIC_EXPORT_INTERVAL", "300");
     scene.add_script(NAME, "while [ ! -e go ]; do sleep 0.05; done");
     scene.launch(&[NAME]);
     let series = format!("stopover_telemetry_dropped_total{{migration=\"{NAME}\",signal=\"metrics\"}} ");

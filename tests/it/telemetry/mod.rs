@@ -2,6 +2,7 @@
 
 mod behalf;
 mod collector;
+mod documented;
 mod faults;
 mod logs;
 mod metrics;
