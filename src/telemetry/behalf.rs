@@ -1,18 +1,22 @@
 //! What is told of a run whose worker cannot do so any more.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::ledger::{LedgerError, LedgerReader, Run};
 
+use super::delivery::Delivery;
 use super::facts::Facts;
 use super::health::{Health, Warn};
 use super::resource::resource;
+use super::threads::{ENDER, Wires};
 use super::trace::{Absent, Ending, end_for_another};
-use super::{Settings, Signal, Wires, spans};
+use super::{Settings, Signal};
 
 /// Tells of `run` as it stands now, if its traces are sent and there is anything to tell, and takes at most `within` for it. Nothing depends on it.
 pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, absent: Absent, within: Duration) {
@@ -26,13 +30,21 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
     // Nobody is here who could be warned: `doctor` says what is wrong, and so does every worker.
     let unheard: Warn = Arc::new(|_| {});
     let health = Health::of(Signal::Traces, &to.shown, &unheard);
-    let Ok(spans) = wires.build(|| spans(to, &settings.pace, &resource(config), &health)) else { return };
+    let resource = resource(config);
+    let delivery = Delivery { to, pace: &settings.pace, resource: &resource, health: &health };
+    let Ok(spans) = wires.build(|| delivery.spans()) else { return };
     let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };
     end_for_another(spans.clone(), Facts::at(config, run, now), absent, &ending);
-    // The time is the exporter's own: waited for beside whatever else goes on here.
-    let _ = tokio::task::spawn_blocking(move || {
+    // The time is the exporter's own: waited for beside whatever else goes on here, on a thread that can be left behind.
+    let (kept, (tell, told)) = (spans.clone(), oneshot::channel());
+    let delivering = thread::Builder::new().name(ENDER.to_owned()).spawn(move || {
         spans.shut_down(within / 2);
         drop(wires);
-    })
-    .await;
+        let _ = tell.send(());
+    });
+    match delivering {
+        Ok(_) => drop(timeout(within / 2, told).await),
+        // Dropped here, it would deliver here, for as long as it likes.
+        Err(_) => std::mem::forget(kept),
+    }
 }

@@ -11,9 +11,11 @@ use crate::ledger::Histories;
 use crate::time::Timestamp;
 
 use super::census::Census;
+use super::delivery::Delivery;
 use super::health::{Health, Warn};
 use super::resource::of_figures;
-use super::{End, NO_THREAD, SCOPE, Settings, Signal, Wires, meters, provider, tellable};
+use super::threads::{End, Wires};
+use super::{SCOPE, Settings, Signal, meters, tellable};
 
 /// Sends until it is dropped.
 pub struct States {
@@ -34,8 +36,10 @@ impl States {
             warn(format!("telemetry: runs by state: {text}"));
         });
         let health = Health::of(Signal::Metrics, &to.shown, &warn);
-        let started = Wires::new().map_err(|_| NO_THREAD.to_owned()).and_then(|wires| {
-            let provider = wires.build(|| provider(to, &settings.pace, &of_figures(config), &health))?;
+        let started = Wires::new().and_then(|wires| {
+            let resource = of_figures(config);
+            let delivery = Delivery { to, pace: &settings.pace, resource: &resource, health: &health };
+            let provider = wires.build(|| delivery.figures())?;
             Ok((provider, wires))
         });
         match started {

@@ -1,9 +1,14 @@
 //! What a worker cannot tell any more is told by whoever records the end of its run.
 
+use std::fs;
+use std::process::Command;
+
+use rstest::rstest;
+
 use crate::support::eventually;
 use crate::support::otlp::Receiver;
 use crate::support::pod::Pod;
-use crate::support::scene::PATIENCE;
+use crate::support::scene::{PATIENCE, STOPOVER, Scene};
 use crate::support::steady::{PROGRAM, STEADY};
 
 use super::{of, one, telling};
@@ -52,5 +57,36 @@ fn a_backend_that_is_away_does_not_keep_an_operator_from_cancelling() {
     scene.must(&["pause", STEADY, "--wait"]);
     drop(backend);
     scene.must(&["cancel", STEADY]);
+    assert_eq!(scene.run(STEADY)["state"], "cancelled");
+}
+
+#[rstest]
+fn an_operator_cancels_where_a_container_may_have_no_more_threads(#[values(5, 6, 7, 8, 9)] threads: u32) {
+    let scene = Scene::new()
+        .script(STEADY, PROGRAM)
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    scene.launch(&[STEADY]);
+    scene.until(STEADY, &["running"]);
+    scene.must(&["pause", STEADY, "--wait"]);
+    // All is given to a user who has processes and threads of its own: nothing that goes on here counts.
+    let binary = scene.path().join("stopover");
+    fs::copy(STOPOVER, &binary).unwrap();
+    let user = (1_000_000 + 16 * std::process::id() + threads).to_string();
+    let owner = format!("{user}:{user}");
+    assert!(
+        Command::new("chown").arg("-R").arg(owner).arg(scene.path()).status().unwrap().success(),
+        "tests are root's"
+    );
+    let cancelled = Command::new("setpriv")
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", &format!("--nproc={threads}")])
+        .arg(&binary)
+        .args(["cancel", STEADY])
+        .env_clear()
+        .envs(scene.environment())
+        .output()
+        .expect("`apt-get install util-linux` installs setpriv and prlimit, which this test needs, and root");
+    let told = String::from_utf8_lossy(&cancelled.stderr);
+    assert!(cancelled.status.success() && !told.contains("panicked"), "{told}");
     assert_eq!(scene.run(STEADY)["state"], "cancelled");
 }
