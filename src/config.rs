@@ -399,6 +399,14 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What this service is called by whoever looks at it from outside, unless it is given another name.
+pub(crate) const SERVICE: &str = "stopover";
+
+/// The name that this service is given, if it is.
+pub(crate) fn service_name() -> Option<String> {
+    variable("OTEL_SERVICE_NAME")
+}
+
 /// A secret from a variable, or from the file that another variable names (a mounted file is not readable through `/proc/1/environ`).
 fn secret(name: &'static str, file_name: &'static str) -> Result<Option<Found>, ConfigError> {
     if let Some(value) = variable(name) {

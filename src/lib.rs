@@ -21,7 +21,7 @@
 //!          |
 //!        catalog             what can be run: stopover.yaml and its migrations
 //!          |
-//!   config http_trouble lease place pod private process reading secret time
+//!   config http_client http_trouble lease place pod private process reading secret time
 //! ```
 
 #![forbid(unsafe_code)]
@@ -33,6 +33,7 @@ pub mod console;
 pub mod diagnostics;
 pub mod engine;
 pub mod events;
+mod http_client;
 mod http_trouble;
 pub mod keeper;
 pub mod launch;

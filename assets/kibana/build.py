@@ -20,13 +20,15 @@ STATE = "labels.stopover_state"
 OPERATOR = "labels.stopover_operator"
 RUN_STATE = "labels.stopover_run_state"
 HOLD_REASON = "labels.stopover_hold_reason"
-TRACE, POD, PID = "trace.id", "service.node.name", "process.pid"
+TRACE, POD = "trace.id", "service.node.name"
 NAME, KIND, RESULT, TOOK = "transaction.name", "transaction.type", "transaction.result", "transaction.duration.us"
 SPAN_TOOK = "span.duration.us"
 LEVEL, MESSAGE, EVENT = "log.level", "message", "processor.event"
 ERROR_TYPE, ERROR_MESSAGE = "error.exception.type", "error.exception.message"
 
 RUNS = "stopover.runs"
+DONE = "stopover.documents.done"
+PROCESSED = "stopover.documents.processed"
 RATE = "stopover.documents.rate"
 REMAINING = "stopover.remaining"
 QUARANTINED = "stopover.documents.quarantined"
@@ -374,9 +376,25 @@ def rule(name, minutes, params):
     }
 
 
-def documents(name, minutes, view, conditions, term):
-    """Documents that meet all conditions, counted for each value of a field."""
-    query = {"query": {"bool": {"filter": conditions}}}
+# What an alert is called: a migration with its environment, or an environment alone. Pods without one are not to be left out, as they would be by a
+# term that their documents lack; nor is there a field for it in an index to which no pod has told one.
+ALERT = "alert"
+SAYS = {
+    MIGRATION: f"doc['{MIGRATION}'].value + ' in ' + where",
+    ENVIRONMENT: "where",
+}
+
+
+def called(field):
+    there = f"doc.containsKey('{ENVIRONMENT}') && doc['{ENVIRONMENT}'].size() > 0"
+    script = f"def where = {there} ? doc['{ENVIRONMENT}'].value : 'no environment'; emit({SAYS[field]});"
+    return {ALERT: {"type": "keyword", "script": {"source": script}}}
+
+
+def documents(name, minutes, view, conditions, field):
+    """Documents that meet all conditions and have this field, or may lack it if it is the environment; an alert for each of its values."""
+    known = [] if field == ENVIRONMENT else [{"exists": {"field": field}}]
+    query = {"runtime_mappings": called(field), "query": {"bool": {"filter": conditions + known}}}
     return rule(
         name,
         minutes,
@@ -386,14 +404,17 @@ def documents(name, minutes, view, conditions, term):
             "esQuery": text(query),
             "size": 10,
             "groupBy": "top",
-            "termField": term,
+            "termField": ALERT,
             "termSize": 100,
         },
     )
 
 
 def rows(name, minutes, *pipeline):
-    """Rows that a query in ES|QL leaves. It only sees what is in the time window."""
+    """Rows that a query in ES|QL leaves. It only sees what is in the time window.
+
+    What is told of a migration comes from one worker after another, in the same pod or in the next: counters of a new one begin with 0.
+    """
     esql = "\n| ".join([f"FROM {INDICES[METRICS]}", *pipeline])
     return rule(name, minutes, {"searchType": "esqlQuery", "esqlQuery": {"esql": esql}, "size": 100, "groupBy": "all"})
 
@@ -408,7 +429,7 @@ RULES = {
     "run-lost": (
         "1d1f2c56-3a0b-4f57-9c0e-5d4a6f1b7a02",
         documents(
-            "Stopover: a run is lost", 3, METRICS, [{"term": {RUN_STATE: "lost"}}, {"range": {RUNS: {"gt": 0}}}], RUN_STATE
+            "Stopover: a run is lost", 3, METRICS, [{"term": {RUN_STATE: "lost"}}, {"range": {RUNS: {"gt": 0}}}], ENVIRONMENT
         ),
     ),
     "run-held": (
@@ -416,8 +437,10 @@ RULES = {
         rows(
             "Stopover: a run was held for more than 10 of the last 15 minutes",
             15,
-            f"STATS most = MAX({HELD}), least = MIN({HELD}) BY {MIGRATION}, {HOLD_REASON}, {POD}, {PID}",
-            "EVAL held = most - least",
+            # What is more at the end than it was at the beginning, and so never more than has passed, whichever worker began in between.
+            f"EVAL early = CASE({TIME} < NOW() - 12 minutes, {HELD}), late = CASE({TIME} > NOW() - 3 minutes, {HELD})",
+            f"STATS early = MIN(early), late = MAX(late) BY {MIGRATION}, {HOLD_REASON}, {POD}",
+            "EVAL held = late - early",
             "WHERE held > 600",
         ),
     ),
@@ -426,10 +449,11 @@ RULES = {
         rows(
             "Stopover: a run has done no document for 15 minutes",
             15,
-            f"WHERE {RATE} IS NOT NULL",
-            f"EVAL early = CASE({TIME} < NOW() - 12 minutes, 1), late = CASE({TIME} > NOW() - 3 minutes, 1)",
-            f"STATS fastest = MAX({RATE}), early = MAX(early), late = MAX(late) BY {MIGRATION}, {POD}, {PID}",
-            "WHERE fastest <= 0 AND early == 1 AND late == 1",
+            f"WHERE {PROCESSED} IS NOT NULL OR {DONE} IS NOT NULL",
+            f"EVAL minute = DATE_TRUNC(1 minute, {TIME}), late = CASE({TIME} > NOW() - 3 minutes, 1)",
+            f"STATS done = MAX({DONE}), most = MAX({PROCESSED}), least = MIN({PROCESSED}), minutes = COUNT_DISTINCT(minute), late = MAX(late)"
+            f" BY {MIGRATION}, {POD}",
+            "WHERE done IS NOT NULL AND most == least AND minutes >= 12 AND late == 1",
         ),
     ),
     "remaining-does-not-fall": (
@@ -439,9 +463,9 @@ RULES = {
             30,
             f"WHERE {REMAINING} IS NOT NULL",
             f"EVAL before = CASE({TIME} < NOW() - 15 minutes, {REMAINING}), after = CASE({TIME} >= NOW() - 15 minutes, {REMAINING})",
-            f"EVAL late = CASE({TIME} > NOW() - 3 minutes, 1)",
-            f"STATS before = MIN(before), after = MIN(after), late = MAX(late) BY {MIGRATION}, {POD}, {PID}",
-            "WHERE after > 0 AND after >= before AND late == 1",
+            f"EVAL minute = DATE_TRUNC(1 minute, {TIME}), late = CASE({TIME} > NOW() - 3 minutes, 1)",
+            f"STATS before = MIN(before), after = MIN(after), minutes = COUNT_DISTINCT(minute), late = MAX(late) BY {MIGRATION}, {POD}",
+            "WHERE after > 0 AND after >= before AND minutes >= 25 AND late == 1",
         ),
     ),
     "silent": (

@@ -16,7 +16,7 @@ pub struct Args {
     /// [env: `STOPOVER_TERMINATION_GRACE`; default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
-    /// Answer GET /livez and /readyz at this address, such as 0.0.0.0:8080 [env: `STOPOVER_LISTEN`; default: nowhere]
+    /// Answer GET /livez, /readyz and /metrics at this address, such as 0.0.0.0:8080 [env: `STOPOVER_LISTEN`; default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
 }

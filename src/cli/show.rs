@@ -163,6 +163,7 @@ fn workers(number: u8) -> String {
 }
 
 fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) -> Result<()> {
+    let verb = if run.standing(now).is_live() { "at work for" } else { "took" };
     writeln!(
         text,
         "\nrun {}  {}  attempt {}  launched {} by {}{}",
@@ -171,7 +172,7 @@ fn describe_run(text: &mut String, run: &Run, events: &[Event], now: Timestamp) 
         run.attempt,
         ago(run.created_at, now),
         run.launch.by.operator,
-        took(run, now).map(|took| format!(", took {took}")).unwrap_or_default(),
+        took(run, now).map(|took| format!(", {verb} {took}")).unwrap_or_default(),
     )?;
     writeln!(text, "  command      {}", shell_words(&run.launch.command))?;
     let place = run.place();

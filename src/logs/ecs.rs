@@ -8,7 +8,7 @@ mod program;
 
 use memchr::memchr2;
 
-use crate::config::variable;
+use crate::config::{SERVICE, service_name, variable};
 use crate::events::{Level, Subject};
 use crate::place::{self, Place};
 use crate::time::Timestamp;
@@ -48,7 +48,7 @@ impl Identity {
     #[must_use]
     pub fn of_this_process() -> Self {
         Self {
-            service: variable("OTEL_SERVICE_NAME").unwrap_or_else(|| "stopover".to_owned()),
+            service: service_name().unwrap_or_else(|| SERVICE.to_owned()),
             environment: variable("STOPOVER_ENVIRONMENT"),
             place: Place::current(),
             is_in_kubernetes: place::in_kubernetes(),

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use ureq::tls::RootCerts;
 
 use crate::config::variable;
+use crate::http_client::certificates;
 use crate::reading::small_file;
 
 /// Names their file.
@@ -26,7 +27,7 @@ impl Authorities {
         let Some(path) = variable(VARIABLE).map(PathBuf::from) else { return Ok(None) };
         let unusable = |wrong: String| format!("{VARIABLE} names {}, which {wrong}", path.display());
         let authorities = Self(small_file(&path, LARGEST).map_err(unusable)?.into());
-        if authorities.certificates().next().is_none() {
+        if certificates(&authorities.0).is_empty() {
             return Err(unusable("holds no certificate".to_owned()));
         }
         Ok(Some(authorities))
@@ -35,13 +36,6 @@ impl Authorities {
     /// For a connection.
     #[must_use]
     pub fn roots(&self) -> RootCerts {
-        RootCerts::Specific(Arc::new(self.certificates().collect()))
-    }
-
-    fn certificates(&self) -> impl Iterator<Item = Certificate<'static>> {
-        parse_pem(&self.0).filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
+        RootCerts::Specific(Arc::new(certificates(&self.0)))
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
+use crate::http_client::USER_AGENT;
 use crate::http_trouble::{HttpTrouble, is_about_a_certificate};
-use crate::place::VERSION;
 
 use super::authorities::{self, Authorities};
 use super::receivers::Ready;
@@ -70,7 +70,7 @@ impl Post {
                 .max_response_header_size(LARGEST_HEAD)
                 // Messages are rare: a connection that is kept would be dead when it is needed.
                 .max_idle_connections(0)
-                .user_agent(format!("stopover/{VERSION}"))
+                .user_agent(USER_AGENT)
                 .tls_config(TlsConfig::builder().root_certs(roots).build())
                 .build()
                 .new_agent()

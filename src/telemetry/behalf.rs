@@ -24,11 +24,9 @@ pub async fn tell_of(config: &Config, ledger: &dyn LedgerReader, run: &Run, abse
     let Ok(Ok((events, now))) = looked.await else { return };
     let Ok(wires) = Wires::new() else { return };
     // Nobody is here who could be warned: `doctor` says what is wrong, and so does every worker.
-    let unheard: Warn = Arc::new(|_, _| {});
-    let entered = wires.enter();
-    let built = spans(&resource(config), to, &Health::of(Signal::Traces, unheard));
-    drop(entered);
-    let Ok(spans) = built else { return };
+    let unheard: Warn = Arc::new(|_| {});
+    let health = Health::of(Signal::Traces, &to.shown, &unheard);
+    let Ok(spans) = wires.build(|| spans(to, &settings.pace, &resource(config), &health)) else { return };
     let ending = Ending { outcome: &outcome, wish, progress: &run.progress, events: &events };
     end_for_another(spans.clone(), Facts::at(config, run, now), absent, &ending);
     // The time is the exporter's own: waited for beside whatever else goes on here.

@@ -107,10 +107,13 @@ fn server(uri: &str) -> Option<(String, Option<i64>)> {
     let hosts = rest.split('?').next()?;
     let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
     let first = hosts.split(['/', ',']).next().filter(|host| !host.is_empty())?;
-    Some(match first.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host.to_owned(), port.parse().ok()),
-        _ => (first.to_owned(), None),
-    })
+    let (host, port) = match first.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+        _ => (first, None),
+    };
+    // An address of IPv6 stands in brackets there, which are no part of it.
+    let plain = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((plain.to_owned(), port))
 }
 
 /// Where an outcome leaves the run, in the words of its states.
@@ -147,8 +150,8 @@ mod tests {
         let found = |uri| server(uri).map(|(host, port)| (host, port.unwrap_or(0)));
         assert_eq!(found("mongodb://app:p%40ss@db-0:27017,db-1:27018/shop?x=@y"), Some(("db-0".to_owned(), 27017)));
         assert_eq!(found("mongodb+srv://cluster.example/shop"), Some(("cluster.example".to_owned(), 0)));
-        assert_eq!(found("mongodb://[::1]:27017"), Some(("[::1]".to_owned(), 27017)));
-        assert_eq!(found("mongodb://[::1]"), Some(("[::1]".to_owned(), 0)));
+        assert_eq!(found("mongodb://[::1]:27017"), Some(("::1".to_owned(), 27017)));
+        assert_eq!(found("mongodb://[::1]"), Some(("::1".to_owned(), 0)));
         assert_eq!(found("mongodb:///shop"), None);
     }
 }

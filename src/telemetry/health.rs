@@ -17,12 +17,13 @@ use super::client::{Answers, Rejected};
 use super::settings::Signal;
 use super::words;
 
-/// Who is told of the first failure: which signal, and why.
-pub type Warn = Arc<dyn Fn(Signal, String) + Send + Sync>;
+/// Who is told what is not sent or does not arrive, in a whole sentence.
+pub type Warn = Arc<dyn Fn(String) + Send + Sync>;
 
 /// How the delivery of one signal goes.
 pub struct Health {
     signal: Signal,
+    shown: String,
     warn: Warn,
     /// What the exporter does not say.
     pub answers: Answers,
@@ -39,12 +40,13 @@ impl Debug for Health {
 }
 
 impl Health {
-    /// Of a signal of which nothing was sent yet.
+    /// Of a signal of which nothing was sent yet; `shown` is where to, for people.
     #[must_use]
-    pub fn of(signal: Signal, warn: Warn) -> Arc<Self> {
+    pub fn of(signal: Signal, shown: &str, warn: &Warn) -> Arc<Self> {
         Arc::new(Self {
             signal,
-            warn,
+            shown: shown.to_owned(),
+            warn: warn.clone(),
             answers: Answers::default(),
             told: AtomicBool::new(false),
             offered: AtomicU64::new(0),
@@ -70,9 +72,10 @@ impl Health {
         self.failed.load(Ordering::Relaxed)
     }
 
-    fn warn_once(&self, reason: String) {
+    /// Tells why it does not arrive, unless that was told before.
+    pub fn warn_once(&self, reason: &str) {
         if !self.told.swap(true, Ordering::Relaxed) {
-            (self.warn)(self.signal, reason);
+            (self.warn)(format!("{} do not arrive at {}: {reason}", self.signal.word(), self.shown));
         }
     }
 
@@ -80,20 +83,20 @@ impl Health {
         match result {
             Ok(()) => {
                 // Of a try that was followed by a better one.
-                let _ = self.answers.error();
-                let rejected = self.answers.rejected();
+                let _ = self.answers.take_error();
+                let rejected = self.answers.take_rejected();
                 let lost = rejected.as_ref().map_or(0, |rejected| rejected.count.min(count));
                 self.delivered.fetch_add(count - lost, Ordering::Relaxed);
                 self.failed.fetch_add(lost, Ordering::Relaxed);
                 if let Some(Rejected { count, why }) = rejected {
-                    self.warn_once(format!("{count} {} were rejected: {why}", self.signal.items()));
+                    self.warn_once(&format!("{count} {} were rejected: {why}", self.signal.items()));
                 }
             }
             // The end of the run is no failure of the receiver.
             Err(OTelSdkError::AlreadyShutdown) => {}
             Err(error) => {
                 self.failed.fetch_add(count, Ordering::Relaxed);
-                self.warn_once(reason(error, &self.answers));
+                self.warn_once(&reason(error, &self.answers));
             }
         }
     }
@@ -102,7 +105,7 @@ impl Health {
 /// What went wrong, as exactly as it is known.
 #[must_use]
 pub fn reason(error: &OTelSdkError, answers: &Answers) -> String {
-    if let Some(why) = answers.error() {
+    if let Some(why) = answers.take_error() {
         return why;
     }
     match error {

@@ -26,20 +26,20 @@ mod health;
 pub mod keeping;
 mod logs;
 pub mod meters;
+mod pace;
 pub mod page;
 mod probe;
 mod recorder;
 pub mod resource;
 pub mod sampling;
+mod secrets;
 mod settings;
 mod span;
 mod states;
 mod trace;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,6 +63,7 @@ use facts::Facts;
 use figures::Figures;
 use health::{Counted, Health, Warn};
 use logs::Stamp;
+use pace::{Pace, Queue};
 pub use probe::{Probed, probe};
 pub use recorder::Mask;
 pub use settings::{Destination, Settings, Signal};
@@ -70,6 +71,7 @@ use span::Spans;
 pub use states::States;
 use trace::Trace;
 pub use trace::{Absent, Ending};
+pub use words::tellable;
 
 /// How threads of telemetry are called: when one of them panics, the run goes on.
 pub const THREADS: [&str; 2] = ["OpenTelemetry", "telemetry"];
@@ -99,61 +101,39 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// For the attempt that `run` was just claimed for. `warn` is told why something is not sent or does not arrive: once for each signal, and once for
-    /// each reason.
+    /// For the attempt that `run` was just claimed for. `warn` is told why something is not sent or does not arrive, once for each signal.
     #[must_use]
     pub fn start(config: &Config, settings: &Settings, run: &Run, mask: &Mask, warn: &Warn) -> Self {
         if !settings.is_on() {
             return Self::default();
         }
-        let told = Mutex::new(BTreeSet::new());
-        let (warn, shown) = (warn.clone(), |signal| settings.destination(signal).map(|to| to.shown.clone()));
-        let shown: BTreeMap<Signal, String> =
-            Signal::ALL.into_iter().filter_map(|signal| Some((signal, shown(signal)?))).collect();
-        let warn: Warn = Arc::new(move |signal, reason| {
-            let reason = format!("{}: {reason}", shown.get(&signal).map_or("", String::as_str));
-            if told.lock().unwrap_or_else(PoisonError::into_inner).insert(reason.clone()) {
-                warn(signal, reason);
-            }
-        });
-        if !has_room() {
-            warn(Signal::Traces, NO_THREAD.to_owned());
-            return Self::default();
-        }
-        // On a thread of its own: where a container may have no more threads after all, the SDK panics.
-        thread::scope(|scope| {
-            let start = || Self::build(config, settings, run, mask, &warn);
-            let built = thread::Builder::new().name(STARTER.to_owned()).spawn_scoped(scope, start);
-            built.ok().and_then(|starter| starter.join().ok()).unwrap_or_else(|| {
-                warn(Signal::Traces, NO_THREAD.to_owned());
-                Self::default()
-            })
-        })
-    }
-
-    fn build(config: &Config, settings: &Settings, run: &Run, mask: &Mask, warn: &Warn) -> Self {
-        let mut telemetry = Self::default();
-        let Ok(wires) = Wires::new() else {
-            warn(Signal::Traces, NO_THREAD.to_owned());
-            return telemetry;
+        let nothing_is_sent = || {
+            warn(format!("no telemetry is sent: {NO_THREAD}"));
+            Self::default()
         };
-        let entered = wires.enter();
+        if !has_room() {
+            return nothing_is_sent();
+        }
+        let Ok(wires) = Wires::new() else { return nothing_is_sent() };
         let resource = resource::resource(config);
+        let pace = &settings.pace;
+        let mut telemetry = Self::default();
         for signal in Signal::ALL {
             let Some(to) = settings.destination(signal) else { continue };
-            let health = Health::of(signal, warn.clone());
+            let health = Health::of(signal, &to.shown, warn);
             // What was started before goes on: dropping it would deliver first.
-            let started = catch_unwind(AssertUnwindSafe(|| match signal {
-                Signal::Traces => telemetry.trace(to, &resource, &health, Facts::of(config, run), mask),
-                Signal::Metrics => telemetry.meter(to, &resource, &health),
-                Signal::Logs => telemetry.log(to, &resource, &health, TraceContext::of_attempt(run.id, run.attempt)),
-            }));
-            match started.unwrap_or_else(|_| Err(NO_THREAD.to_owned())) {
+            let started = wires.build(|| match signal {
+                Signal::Traces => telemetry.trace(to, pace, &resource, &health, Facts::of(config, run), mask),
+                Signal::Metrics => telemetry.meter(to, pace, &resource::of_figures(config), &health),
+                Signal::Logs => {
+                    telemetry.log(to, pace, &resource, &health, TraceContext::of_attempt(run.id, run.attempt))
+                }
+            });
+            match started {
                 Ok(()) => telemetry.health.push((signal, health)),
-                Err(reason) => warn(signal, reason),
+                Err(reason) => health.warn_once(&reason),
             }
         }
-        drop(entered);
         telemetry.wires = Some(wires);
         telemetry
     }
@@ -161,30 +141,45 @@ impl Telemetry {
     fn trace(
         &mut self,
         to: &Destination,
+        pace: &Pace,
         resource: &Resource,
         health: &Arc<Health>,
         facts: Facts,
         mask: &Mask,
     ) -> Result<(), String> {
-        let spans = spans(resource, to, health)?;
+        let spans = spans(to, pace, resource, health)?;
         self.trace = Some((Trace::begin(spans.clone(), facts, mask.clone()), spans));
         Ok(())
     }
 
-    fn meter(&mut self, to: &Destination, resource: &Resource, health: &Arc<Health>) -> Result<(), String> {
-        self.metrics = Some(provider(resource, to, health)?);
+    fn meter(
+        &mut self,
+        to: &Destination,
+        pace: &Pace,
+        resource: &Resource,
+        health: &Arc<Health>,
+    ) -> Result<(), String> {
+        self.metrics = Some(provider(to, pace, resource, health)?);
         Ok(())
     }
 
     fn log(
         &mut self,
         to: &Destination,
+        pace: &Pace,
         resource: &Resource,
         health: &Arc<Health>,
         at: TraceContext,
     ) -> Result<(), String> {
         let exporter = Counted::new(exporters::logs(to, &health.answers)?, health.clone());
-        let processor = Stamp::new(BatchLogProcessor::builder(exporter).build(), at, health.clone());
+        let Queue { size, batch, delay } = pace.records;
+        let queue = opentelemetry_sdk::logs::BatchConfigBuilder::default()
+            .with_max_queue_size(size)
+            .with_max_export_batch_size(batch)
+            .with_scheduled_delay(delay)
+            .build();
+        let processor = BatchLogProcessor::builder(exporter).with_batch_config(queue).build();
+        let processor = Stamp::new(processor, at, health.clone());
         let provider =
             SdkLoggerProvider::builder().with_log_processor(processor).with_resource(resource.clone()).build();
         diagnostics::pass_on(OpenTelemetryTracingBridge::new(&provider));
@@ -247,17 +242,28 @@ impl Telemetry {
 }
 
 /// Where spans are handed over, to be sent there.
-fn spans(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<Arc<Spans>, String> {
+fn spans(to: &Destination, pace: &Pace, resource: &Resource, health: &Arc<Health>) -> Result<Arc<Spans>, String> {
     let exporter = Counted::new(exporters::spans(to, &health.answers)?, health.clone());
-    let mut processor = BatchSpanProcessor::builder(exporter).build();
+    let Queue { size, batch, delay } = pace.spans;
+    let queue = opentelemetry_sdk::trace::BatchConfigBuilder::default()
+        .with_max_queue_size(size)
+        .with_max_export_batch_size(batch)
+        .with_scheduled_delay(delay)
+        .build();
+    let mut processor = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
     processor.set_resource(resource);
     Ok(Arc::new(Spans::new(processor, health.clone())))
 }
 
 /// Where figures are sent from.
-fn provider(resource: &Resource, to: &Destination, health: &Arc<Health>) -> Result<SdkMeterProvider, String> {
-    let exporter = Counted::new(exporters::metrics(to, &health.answers)?, health.clone());
-    let reader = PeriodicReader::builder(exporter).build();
+fn provider(
+    to: &Destination,
+    pace: &Pace,
+    resource: &Resource,
+    health: &Arc<Health>,
+) -> Result<SdkMeterProvider, String> {
+    let exporter = Counted::new(exporters::metrics(to, pace.temporality, &health.answers)?, health.clone());
+    let reader = PeriodicReader::builder(exporter).with_interval(pace.interval).build();
     Ok(SdkMeterProvider::builder().with_reader(reader).with_resource(resource.clone()).build())
 }
 
@@ -351,8 +357,15 @@ impl Wires {
         Ok(Self { handle, _stop: stop })
     }
 
-    /// What is made meanwhile finds it.
-    fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
-        self.handle.enter()
+    /// Builds what lives on these wires, on a thread of its own: where a container may have no more threads after all, the SDK panics.
+    fn build<T: Send>(&self, build: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+        let within = || {
+            let _entered = self.handle.enter();
+            build()
+        };
+        let made = thread::scope(|scope| {
+            thread::Builder::new().name(STARTER.to_owned()).spawn_scoped(scope, within).ok()?.join().ok()
+        });
+        made.unwrap_or_else(|| Err(NO_THREAD.to_owned()))
     }
 }

@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_hold_belongs_to_the_step_that_it_holds_up_and_ends_with_it() {
         let shelf = Shelf::default();
-        let health = Health::of(Signal::Traces, Arc::new(|_, _| {}));
+        let health = Health::of(Signal::Traces, "", &(Arc::new(|_| {}) as _));
         let spans = Arc::new(Spans::new(BatchSpanProcessor::builder(shelf.clone()).build(), health));
         let facts = Arc::new(Facts::of_sample(queued(at(0))));
         let recorder = Recorder::new(spans.clone(), facts.clone(), Arc::new(str::to_owned));

@@ -7,26 +7,29 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 
-use crate::config::{Config, variable};
+use crate::config::{Config, SERVICE, service_name};
 use crate::place::{self, Place};
 
-/// The name of the service, unless `OTEL_SERVICE_NAME` has another.
-pub const SERVICE: &str = "stopover";
-
-/// The service's name here.
-#[must_use]
-pub fn service_name() -> String {
-    variable("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE.to_owned())
-}
-
-/// Of this process.
+/// Of this process: for spans and log records, each of which is told once.
 #[must_use]
 pub fn resource(config: &Config) -> Resource {
+    of(config, Some(KeyValue::new("process.pid", i64::from(std::process::id()))))
+}
+
+/// Of figures. They are not told by which process they are: one worker at a time works on a migration, and its series go on where the next one takes
+/// over. Backends that keep every attribute as a label would begin new ones with each attempt.
+#[must_use]
+pub fn of_figures(config: &Config) -> Resource {
+    of(config, None)
+}
+
+fn of(config: &Config, process: Option<KeyValue>) -> Resource {
     Resource::builder_empty()
         .with_attributes(attributes(config))
+        .with_attributes(process)
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_detector(Box::new(EnvResourceDetector::new()))
-        .with_attributes(variable("OTEL_SERVICE_NAME").map(|name| KeyValue::new("service.name", name)))
+        .with_attributes(service_name().map(|name| KeyValue::new("service.name", name)))
         .build()
 }
 
@@ -35,9 +38,8 @@ fn attributes(config: &Config) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("service.name", SERVICE),
         KeyValue::new("service.version", config.actor.place.build()),
-        // The pod, and not the process: there is one worker at a time for each migration, and each would make series of its own otherwise.
+        // The pod, and not the process: figures have it, too.
         KeyValue::new("service.instance.id", pod.clone()),
-        KeyValue::new("process.pid", i64::from(std::process::id())),
     ];
     let mut add = |name: &'static str, value: &str| attributes.push(KeyValue::new(name, value.to_owned()));
     if let Some(environment) = &config.environment {

@@ -4,23 +4,27 @@
 //! thing differs on purpose: where no endpoint is set, nothing is sent, instead of something to whatever listens on this machine. A mistake
 //! here is no reason not to run a migration: it is told, and that signal is not sent.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::variable;
 use crate::reading::{self, each_within, small_file};
-use crate::secret::{SHORTEST_IN_HEADERS, Secret, is_secret_name, percent_decoded, uri_password};
+use crate::secret::{MASK, Secret};
 
 use super::THREADS;
+use super::pace::Pace;
+use super::secrets::{pairs, passwords, values};
 
 /// A file of settings that is larger is another file.
 const LARGEST_FILE: u64 = 1024 * 1024;
 /// Settings that name files.
 const FILES: [&str; 4] = ["HEADERS_FILE", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
-/// A password that is shorter protects nothing, and masking it would blank out half of any text.
-const SHORTEST_PASSWORD: usize = 4;
+/// How long one export may take where nothing is said.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// And at most, whatever is said, in milliseconds.
+const LONGEST_TIMEOUT: u64 = 3_600_000;
 
 /// One kind of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,18 +70,33 @@ impl Signal {
     }
 
     /// `OTEL_EXPORTER_OTLP_<SIGNAL>_<WHAT>`, or the same for all signals.
-    fn setting(self, what: &str) -> Option<String> {
-        variable(&self.own(what)).or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{what}")))
-    }
-
-    /// How long one export may take, where that is said.
-    #[must_use]
-    pub fn timeout(self) -> Option<Duration> {
-        self.setting("TIMEOUT")?.trim().parse().ok().filter(|&millis| millis > 0).map(Duration::from_millis)
+    fn setting(self, what: &str) -> Option<Setting> {
+        let names = [self.own(what), format!("OTEL_EXPORTER_OTLP_{what}")];
+        names.into_iter().find_map(|name| variable(&name).map(|value| Setting { name, value }))
     }
 
     fn own(self, what: &str) -> String {
         format!("OTEL_EXPORTER_OTLP_{}_{what}", self.upper())
+    }
+}
+
+/// A variable that is set, under the name by which it was found.
+struct Setting {
+    name: String,
+    value: String,
+}
+
+impl Setting {
+    /// Where letters may be large or small.
+    fn lower(self) -> Self {
+        Self { value: self.value.to_lowercase(), ..self }
+    }
+
+    /// What one of these words stands for.
+    fn one_of<T: Copy>(&self, words: [(&str, T); 2]) -> Result<T, String> {
+        let found = words.iter().find(|(word, _)| *word == self.value);
+        let [(one, _), (other, _)] = words;
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| format!("{} is neither `{one}` nor `{other}`", self.name))
     }
 }
 
@@ -95,8 +114,10 @@ pub enum Protocol {
 pub struct Destination {
     /// How.
     pub protocol: Protocol,
-    /// Host and port, for people: neither path nor credentials.
+    /// Scheme, host and port, for people, and for connections that need no more: neither path nor credentials.
     pub shown: String,
+    /// How long one export may take, and each step of it.
+    pub timeout: Duration,
     /// Of `..._HEADERS_FILE`; what `..._HEADERS` says is read by the exporter itself.
     pub headers: Vec<(String, Secret)>,
     /// See the fields.
@@ -116,6 +137,8 @@ pub struct Tls {
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     destinations: BTreeMap<Signal, Destination>,
+    /// How often it is sent.
+    pub pace: Pace,
     /// Whatever is secret in the above.
     pub secrets: Vec<Secret>,
     /// What is wrong with the variables, each with what to do about it. None of these holds a value.
@@ -161,6 +184,8 @@ impl Settings {
                 Err(problem) => settings.problems.push(format!("no {} are sent: {problem}", signal.word())),
             }
         }
+        let is_sent = |signal| settings.destinations.contains_key(&signal);
+        settings.pace = Pace::of(&variable, is_sent, &mut settings.problems);
         settings
     }
 
@@ -168,6 +193,15 @@ impl Settings {
     #[must_use]
     pub fn destination(&self, signal: Signal) -> Option<&Destination> {
         self.destinations.get(&signal)
+    }
+
+    /// A text without what is secret in these.
+    #[must_use]
+    pub fn masked(&self, text: &str) -> String {
+        let mut secrets: Vec<_> = self.secrets.iter().map(Secret::expose).collect();
+        // The longest first: one may be a part of another.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
     }
 
     /// Whether anything is sent.
@@ -187,42 +221,29 @@ fn destination(signal: Signal, secrets: &mut Vec<Secret>) -> Result<Option<Desti
         }
     }
     let Some(endpoint) = signal.setting("ENDPOINT") else { return Ok(None) };
-    let protocol = match signal.setting("PROTOCOL").as_deref() {
-        Some("grpc") => Protocol::Grpc,
-        None | Some("http/protobuf") => Protocol::Http,
-        Some(_) => return Err("OTEL_EXPORTER_OTLP_PROTOCOL is neither `grpc` nor `http/protobuf`".to_owned()),
-    };
-    match signal.setting("COMPRESSION").as_deref() {
-        None | Some("gzip" | "none") => {}
-        Some(_) => return Err("OTEL_EXPORTER_OTLP_COMPRESSION is neither `gzip` nor `none`".to_owned()),
-    }
-    let shown = shown(&endpoint)
-        .ok_or("OTEL_EXPORTER_OTLP_ENDPOINT is no address; write it like `https://collector.example:4318`")?;
-    if protocol == Protocol::Http && !endpoint.contains("://") {
-        return Err(format!("OTEL_EXPORTER_OTLP_ENDPOINT has no scheme; write it with its scheme: `{shown}`"));
-    }
-    if signal.setting("TIMEOUT").is_some() && signal.timeout().is_none() {
-        return Err(
-            "OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds above 0; write e.g. `10000` for 10 s".to_owned()
-        );
-    }
+    let protocols = [("grpc", Protocol::Grpc), ("http/protobuf", Protocol::Http)];
+    let protocol = signal.setting("PROTOCOL").map_or(Ok(Protocol::Http), |setting| setting.one_of(protocols))?;
+    signal.setting("COMPRESSION").map_or(Ok(()), |setting| setting.one_of([("gzip", ()), ("none", ())]))?;
+    let shown = way(signal, protocol, &endpoint)?;
+    let timeout = signal.setting("TIMEOUT").map_or(Ok(TIMEOUT), |Setting { name, value }| {
+        let millis = value.trim().parse().ok().filter(|millis| (1..=LONGEST_TIMEOUT).contains(millis));
+        millis.map(Duration::from_millis).ok_or_else(|| {
+            format!("{name} is no number of milliseconds from 1 to {LONGEST_TIMEOUT}; write e.g. `10000` for 10 s")
+        })
+    })?;
     let mut headers = Vec::new();
-    if let Some(text) = file(signal, "HEADERS_FILE")? {
-        let text =
-            String::from_utf8(text).map_err(|_| "OTEL_EXPORTER_OTLP_HEADERS_FILE names a file that is no text")?;
+    if let Some((name, text)) = file(signal, "HEADERS_FILE")? {
+        let text = String::from_utf8(text).map_err(|_| format!("{name} names a file that is no text"))?;
         secrets.extend(values(&text));
         headers = pairs(&text).collect();
         if headers.is_empty() {
-            return Err(
-                "OTEL_EXPORTER_OTLP_HEADERS_FILE names a file without a header; write `name=value` into it".to_owned()
-            );
+            return Err(format!("{name} names a file without a header; write `name=value` into it"));
         }
     }
-    let authorities = file(signal, "CERTIFICATE")?;
+    let authorities = file(signal, "CERTIFICATE")?.map(|(_, pem)| pem);
     let identity = match (file(signal, "CLIENT_CERTIFICATE")?, file(signal, "CLIENT_KEY")?) {
-        (Some(certificate), Some(key)) => {
-            let key =
-                String::from_utf8(key).map_err(|_| "OTEL_EXPORTER_OTLP_CLIENT_KEY names a file that is no PEM")?;
+        (Some((_, certificate)), Some((name, key))) => {
+            let key = String::from_utf8(key).map_err(|_| format!("{name} names a file that is no PEM"))?;
             Some((certificate, Secret::new(key)))
         }
         (None, None) => None,
@@ -232,59 +253,38 @@ fn destination(signal: Signal, secrets: &mut Vec<Secret>) -> Result<Option<Desti
             );
         }
     };
-    Ok(Some(Destination { protocol, shown, headers, tls: Tls { authorities, identity } }))
+    Ok(Some(Destination { protocol, shown, timeout, headers, tls: Tls { authorities, identity } }))
 }
 
-/// What stands in the file that a setting names.
-fn file(signal: Signal, what: &str) -> Result<Option<Vec<u8>>, String> {
-    let Some(path) = signal.setting(what).map(PathBuf::from) else { return Ok(None) };
-    small_file(&path, LARGEST_FILE)
-        .map(Some)
-        .map_err(|wrong| format!("OTEL_EXPORTER_OTLP_{what} names {}, which {wrong}", path.display()))
+/// Scheme, host and port of an endpoint. gRPC takes it without a scheme, and then by TLS, unless that is said to be left out.
+fn way(signal: Signal, protocol: Protocol, endpoint: &Setting) -> Result<String, String> {
+    let Setting { name, value } = endpoint;
+    let (scheme, address) = match value.split_once("://") {
+        Some((scheme, address)) => (Some(scheme), address),
+        None => (None, value.as_str()),
+    };
+    let shown = |scheme: &str| {
+        let shown = shown(&format!("{scheme}://{address}"));
+        shown.ok_or_else(|| format!("{name} is no address; write it like `https://collector.example:4318`"))
+    };
+    match (scheme, protocol) {
+        (Some(scheme), _) => shown(scheme),
+        (None, Protocol::Http) => Err(format!("{name} has no scheme; write it with its scheme: `{}`", shown("http")?)),
+        (None, Protocol::Grpc) => {
+            let schemes = [("true", "http"), ("false", "https")];
+            shown(signal.setting("INSECURE").map_or(Ok("https"), |setting| setting.lower().one_of(schemes))?)
+        }
+    }
 }
 
-/// The headers of `name=value,name=value`, values percent-encoded, one or several lines of it.
-fn pairs(text: &str) -> impl Iterator<Item = (String, Secret)> + '_ {
-    written(text).map(|(name, value)| (name, Secret::new(decoded(value))))
-}
-
-/// The same, values as they are written.
-fn written(text: &str) -> impl Iterator<Item = (String, &str)> {
-    text.split([',', '\n']).filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        let (name, value) = (name.trim(), value.trim());
-        (!name.is_empty() && !value.is_empty()).then(|| (name.to_lowercase(), value))
-    })
-}
-
-fn decoded(text: &str) -> String {
-    String::from_utf8_lossy(&percent_decoded(text)).into_owned()
-}
-
-/// Values of headers that open something, in each form in which they could be printed: whole, and without the scheme before a token; as they
-/// are written, and decoded.
-fn values(text: &str) -> Vec<Secret> {
-    let opening = written(text).filter(|(name, _)| is_secret_name(name));
-    let forms = opening.flat_map(|(_, value)| {
-        let token = |value: &str, blank: &str| value.split_once(blank).map(|(_, token)| token.trim().to_owned());
-        let plain = decoded(value);
-        let tokens = [token(value, "%20"), token(value, " "), token(&plain, " ")];
-        [value.to_owned(), plain].into_iter().chain(tokens.into_iter().flatten())
-    });
-    secrets(forms, SHORTEST_IN_HEADERS)
-}
-
-/// The password of an address, as it is written and decoded.
-fn passwords(endpoint: &str) -> Vec<Secret> {
-    let with_scheme = if endpoint.contains("://") { endpoint.to_owned() } else { format!("//://{endpoint}") };
-    let forms = uri_password(&with_scheme).into_iter().flat_map(|written| [written.to_owned(), decoded(written)]);
-    secrets(forms, SHORTEST_PASSWORD)
-}
-
-/// Each once.
-fn secrets(forms: impl Iterator<Item = String>, shortest: usize) -> Vec<Secret> {
-    let forms: BTreeSet<String> = forms.filter(|form| form.len() >= shortest).collect();
-    forms.into_iter().map(Secret::new).collect()
+/// What stands in the file that a setting names, with the name of that setting.
+fn file(signal: Signal, what: &str) -> Result<Option<(String, Vec<u8>)>, String> {
+    let Some(Setting { name, value }) = signal.setting(what) else { return Ok(None) };
+    let path = PathBuf::from(value);
+    match small_file(&path, LARGEST_FILE) {
+        Ok(content) => Ok(Some((name, content))),
+        Err(wrong) => Err(format!("{name} names {}, which {wrong}", path.display())),
+    }
 }
 
 /// What is secret in the variables themselves.
@@ -299,9 +299,8 @@ fn secrets_of_environment() -> Vec<Secret> {
 }
 
 /// Scheme, host and port of an address: what may be shown of it.
-fn shown(endpoint: &str) -> Option<String> {
-    let with_scheme = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
-    let uri: http::Uri = with_scheme.parse().ok()?;
+fn shown(address: &str) -> Option<String> {
+    let uri: http::Uri = address.parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
     let host = uri.host().filter(|host| !host.is_empty())?;
     // A port that is none is taken for no port.
@@ -314,50 +313,16 @@ fn shown(endpoint: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use super::*;
 
     #[test]
     fn of_an_address_only_the_way_to_it_is_shown() {
         assert_eq!(shown("https://user:secret@apm.example:8200/v1/traces?key=x").unwrap(), "https://apm.example:8200");
-        assert_eq!(shown("collector:4317").unwrap(), "http://collector:4317");
         assert_eq!(shown("https://apm.example").unwrap(), "https://apm.example");
-        for wrong in ["", "ftp://x", "https://", "not an address", "http://host:99999", "http://host:", "host:port"] {
+        for wrong in
+            ["", "ftp://x", "https://", "not an address", "http://host:99999", "http://host:", "http://host:port"]
+        {
             assert_eq!(shown(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn headers_are_read_as_the_standard_has_them_and_their_tokens_are_secrets() {
-        let found: Vec<_> = pairs("Authorization=Bearer%20s3cret, x-tenant = blue\nbroken\n=nothing").collect();
-        let shown: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-        assert_eq!(shown, [("authorization", "Bearer s3cret"), ("x-tenant", "blue")]);
-    }
-
-    #[rstest]
-    #[case::a_token("Authorization=Bearer%20s3cret-token", &["Bearer s3cret-token", "Bearer%20s3cret-token", "s3cret-token"])]
-    #[case::a_key_in_base64(
-        "authorization=ApiKey%20c2VjcmV0a2V5%3D%3D",
-        &["ApiKey c2VjcmV0a2V5==", "ApiKey%20c2VjcmV0a2V5%3D%3D", "c2VjcmV0a2V5%3D%3D", "c2VjcmV0a2V5=="]
-    )]
-    #[case::as_files_have_it("Authorization=ApiKey c2VjcmV0a2V5==", &["ApiKey c2VjcmV0a2V5==", "c2VjcmV0a2V5=="])]
-    #[case::without_a_scheme("x-api-key=0123456789", &["0123456789"])]
-    #[case::no_secret("x-tenant=blue,x-scope-orgid=payments-team", &[])]
-    #[case::too_short_for_one("x-api-key=blue", &[])]
-    fn what_opens_a_backend_is_secret_in_each_form_and_nothing_else(#[case] headers: &str, #[case] expected: &[&str]) {
-        let found: Vec<_> = values(headers).iter().map(|it| it.expose().to_owned()).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[rstest]
-    #[case("http://user:hunter22@host:4318", &["hunter22"])]
-    #[case("https://user:hun%40er22@host", &["hun%40er22", "hun@er22"])]
-    #[case("user:hunter22@host:4317", &["hunter22"])]
-    #[case("ftp://user:hunter22@x", &["hunter22"])]
-    #[case("http://host:4318/v1/traces", &[])]
-    fn the_password_of_an_address_is_secret(#[case] endpoint: &str, #[case] expected: &[&str]) {
-        let found: Vec<_> = passwords(endpoint).iter().map(|it| it.expose().to_owned()).collect();
-        assert_eq!(found, expected);
     }
 }

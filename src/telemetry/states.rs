@@ -1,6 +1,5 @@
 //! Runs by state, sent by whoever follows the ledger: a pod in which nothing runs has something to tell, too.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use crate::time::Timestamp;
 
 use super::census::Census;
 use super::health::{Health, Warn};
-use super::resource::resource;
-use super::{End, NO_THREAD, SCOPE, Settings, Signal, Wires, meters, provider};
+use super::resource::of_figures;
+use super::{End, NO_THREAD, SCOPE, Settings, Signal, Wires, meters, provider, tellable};
 
 /// Sends until it is dropped.
 pub struct States {
@@ -29,14 +28,15 @@ impl States {
     pub fn start(config: &Config, warn: impl Fn(String) + Send + Sync + 'static) -> Option<Self> {
         let settings = Settings::of_environment();
         let to = settings.destination(Signal::Metrics)?;
-        let shown = to.shown.clone();
-        let warn: Warn = Arc::new(move |_, reason| warn(format!("runs by state do not arrive at {shown}: {reason}")));
-        let health = Health::of(Signal::Metrics, warn.clone());
+        let of_warnings = settings.clone();
+        let warn: Warn = Arc::new(move |text| {
+            let text = tellable(&text, |text| of_warnings.masked(text));
+            warn(format!("telemetry: runs by state: {text}"));
+        });
+        let health = Health::of(Signal::Metrics, &to.shown, &warn);
         let started = Wires::new().map_err(|_| NO_THREAD.to_owned()).and_then(|wires| {
-            let entered = wires.enter();
-            let built = catch_unwind(AssertUnwindSafe(|| provider(&resource(config), to, &health)));
-            drop(entered);
-            Ok((built.unwrap_or_else(|_| Err(NO_THREAD.to_owned()))?, wires))
+            let provider = wires.build(|| provider(to, &settings.pace, &of_figures(config), &health))?;
+            Ok((provider, wires))
         });
         match started {
             Ok((provider, wires)) => {
@@ -45,7 +45,7 @@ impl States {
                 Some(Self { census, provider, _wires: wires })
             }
             Err(reason) => {
-                warn(Signal::Metrics, reason);
+                health.warn_once(&reason);
                 None
             }
         }

@@ -1,6 +1,16 @@
 //! What an exporter says of a failure, in words that tell what to do.
 
 use crate::http_trouble::{NOBODY, UNKNOWN_HOST, untrusted};
+use crate::logs::sanitise;
+
+/// Characters of what is told of a backend: it may answer at length.
+const LONGEST: usize = 300;
+
+/// What may hold words of a backend, as it may be told: without anything secret, which it may repeat, as plain text, and not at length.
+#[must_use]
+pub fn tellable(text: &str, mask: impl FnOnce(&str) -> String) -> String {
+    mask(&sanitise::plain(text.as_bytes())).chars().take(LONGEST).collect()
+}
 
 /// Shortens it to what happened. None of it holds an address.
 #[must_use]
@@ -35,7 +45,9 @@ fn of_grpc(code: &str, causes: &str) -> String {
     if let Some(at) = causes.find("invalid peer certificate") {
         return untrusted(&causes[at..], "OTEL_EXPORTER_OTLP_CERTIFICATE");
     }
-    if matches!(code, "DeadlineExceeded" | "Cancelled") || causes.contains("Timeout expired") {
+    if matches!(code, "DeadlineExceeded" | "Cancelled")
+        || ["Timeout expired", "timed out", "deadline has elapsed"].iter().any(|over| causes.contains(over))
+    {
         return "it did not answer in time; OTEL_EXPORTER_OTLP_TIMEOUT says how long it may take".to_owned();
     }
     let innermost = causes.rsplit(": ").next().unwrap_or_default();
@@ -54,6 +66,14 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn of_what_a_backend_says_only_what_is_plain_short_and_no_secret_is_told() {
+        let said = format!("\u{1b}[31mthe key hunter22{}", "!".repeat(1_000));
+        let told = tellable(&said, |text| text.replace("hunter22", "***"));
+        assert!(told.starts_with("the key ***!"), "{told}");
+        assert_eq!(told.chars().count(), LONGEST);
+    }
 
     #[rstest]
     #[case(
@@ -75,6 +95,10 @@ mod tests {
     #[case(
         "TonicTracesClient export failed with gRPC code: Unknown: transport error: frame with invalid size",
         "frame with invalid size (Unknown); check that OTEL_EXPORTER_OTLP_ENDPOINT takes gRPC, and the network between"
+    )]
+    #[case(
+        "TonicLogsClient export failed with gRPC code: Unavailable: transport error: tcp connect error: deadline has elapsed",
+        "it did not answer in time; OTEL_EXPORTER_OTLP_TIMEOUT says how long it may take"
     )]
     #[case("HTTP export failed with status code: 503", "it answered 503; see its own log")]
     #[case("something else", "something else")]

@@ -6,11 +6,10 @@ use std::time::Duration;
 use crate::config::{Config, StateDir};
 use crate::engine::observer::Observer;
 use crate::ledger::{Event, Outcome, Progress, Run, WishKind};
-use crate::logs::sanitise;
 use crate::pod::Shutdown;
 use crate::telemetry::figures::Figures;
 use crate::telemetry::keeping::Keeping;
-use crate::telemetry::{Ending, Mask, Settings, Signal, Telemetry};
+use crate::telemetry::{self, Ending, Mask, Settings, Telemetry};
 
 use super::contacts::Contacts;
 use super::herald::Herald;
@@ -22,8 +21,6 @@ use super::warnings::{Subject, Warnings};
 const WITHIN: Duration = Duration::from_secs(3);
 /// The same where another attempt holds the run.
 const WITHIN_IF_FENCED: Duration = Duration::from_secs(1);
-/// Characters of a warning about telemetry: a backend may answer at length.
-const LONGEST_WARNING: usize = 300;
 
 /// See the module.
 pub struct Audience {
@@ -125,8 +122,7 @@ fn start_telemetry(
 ) -> Telemetry {
     let (scribe, warnings, of_warnings) = (pump.scribe(), warnings.clone(), masks.clone());
     let warn = move |text: String| {
-        let text = of_warnings.text(&sanitise::plain(text.as_bytes()));
-        let text: String = text.chars().take(LONGEST_WARNING).collect();
+        let text = telemetry::tellable(&text, |text| of_warnings.text(text));
         // It may be told when the run is over.
         scribe.warn(format!("telemetry: {text}; no run depends on that"));
         warnings.set_first(Subject::Telemetry, text);
@@ -136,8 +132,5 @@ fn start_telemetry(
     }
     let of_spans = masks.clone();
     let mask: Mask = Arc::new(move |text| of_spans.text(text));
-    let not_arriving = Arc::new(move |signal: Signal, reason: String| {
-        warn(format!("{} do not arrive at {reason}", signal.word()));
-    });
-    Telemetry::start(config, settings, run, &mask, &(not_arriving as _))
+    Telemetry::start(config, settings, run, &mask, &(Arc::new(warn) as _))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stopover::catalog::{Checksum, MigrationId, ResumePolicy};
 use stopover::ledger::{Launch, LedgerAddress, LedgerWriter, NewRun, RunId, open_writer};
 use stopover::place::{Actor, Place};
@@ -60,7 +60,7 @@ fn a_run_whose_figures_cannot_be_kept_is_a_run_like_any_other() {
     fs::create_dir(scene.state()).unwrap();
     fs::write(scene.state().join("metrics"), "a file where a directory should be").unwrap();
     scene.launch(&["20261101_good", "--wait"]);
-    assert_eq!(scene.until("20261101_good", &["succeeded"])["warnings"], serde_json::json!([]));
+    assert_eq!(scene.until("20261101_good", &["succeeded"])["warnings"], json!([]));
     let figures = Figures::of(&scene.must(&["metrics"]));
     assert_eq!(figures.count("stopover_runs{state=\"succeeded\"}"), 1);
     assert_eq!(figures.series("stopover_documents_processed_total"), 0);
@@ -119,25 +119,93 @@ fn named(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("stopover_") || word.starts_with("process_")).map(ToOwned::to_owned).collect()
 }
 
-#[test]
-fn rules_and_dashboard_name_only_series_that_there_are() {
-    let known = series();
+/// The dashboard's panels with their queries.
+fn dashboard() -> Vec<(String, String)> {
     let dashboard: Value = serde_json::from_str(&file("assets/grafana/stopover.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
-    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
-    let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
-    assert!(expressions.len() > 10);
     assert_eq!(dashboard["__inputs"][0]["pluginId"], "prometheus", "who imports it chooses where the figures are");
-    let variables = &dashboard["templating"]["list"];
-    let queries = variables.as_array().unwrap().iter().filter_map(|variable| variable["definition"].as_str());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let of = |panel: &Value| panel["targets"].as_array().cloned().unwrap_or_default();
+    let queries: Vec<_> = panels
+        .flat_map(|panel| of(panel).into_iter().map(|target| (text(&panel["title"]), text(&target["expr"]))))
+        .collect();
+    assert!(queries.len() > 10);
+    queries
+}
+
+/// The queries that the dashboard's variables take their values from.
+fn variables() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&file("assets/grafana/stopover.json")).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap().clone();
+    variables.iter().map(|variable| variable["definition"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The queries that the documentation answers questions with.
+fn answers() -> Vec<String> {
+    let text = file("docs/observability.md");
+    let table = text.split("| question | query |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let answers: Vec<_> = table.lines().map(|row| row.split('`').nth(1).unwrap().replace("\\|", "|")).collect();
+    assert!(answers.len() > 5);
+    answers
+}
+
+#[test]
+fn rules_dashboard_and_documentation_name_only_series_that_there_are() {
+    let known = series();
     let rules = file("assets/prometheus/rules.yaml");
-    let rules = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect::<Vec<_>>();
+    let rules = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(ToOwned::to_owned);
+    let rules: Vec<_> = rules.collect();
     assert!(rules.len() > 5);
-    for text in expressions.iter().copied().chain(queries).chain(rules) {
-        for name in named(text) {
+    let queries = dashboard().into_iter().map(|(_, query)| query);
+    for text in queries.chain(variables()).chain(rules).chain(answers()) {
+        for name in named(&text) {
             assert!(known.contains(&name), "{name}, of {text}");
         }
     }
+}
+
+#[test]
+fn what_is_asked_of_prometheus_is_asked_of_each_namespace() {
+    let queries: Vec<_> = dashboard().into_iter().map(|(_, query)| query).collect();
+    for query in &queries {
+        for name in named(query) {
+            let narrowed = query.matches(&format!("{name}{{namespace=~\"$namespace\"")).count();
+            assert_eq!(narrowed, query.matches(&name).count(), "{name}, of {query}");
+        }
+    }
+    for query in queries.into_iter().chain(answers()) {
+        for labels in query.split(" by (").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            assert!(labels.split(", ").any(|label| label == "namespace"), "{query} mixes them up");
+        }
+    }
+    let variables = variables();
+    assert_eq!(variables.iter().filter(|query| query.ends_with(", namespace)")).count(), 1, "{variables:?}");
+    let of_migrations = variables.iter().find(|query| query.ends_with(", migration)")).unwrap();
+    assert!(of_migrations.contains("stopover_run_unfinished"), "one that no pod has counted is there, too");
+}
+
+#[test]
+fn one_lost_run_in_staging_and_one_in_production_are_two() {
+    let counts = dashboard().into_iter().filter(|(panel, _)| ["Lost", "Failed", "Pending"].contains(&panel.as_str()));
+    let of_all = |query: &str| query.replace("$namespace", ".*");
+    let tests: Vec<_> = counts
+        .map(|(_, query)| json!({ "expr": of_all(&query), "eval_time": "1m", "exp_samples": [{ "labels": "{}", "value": 2 }] }))
+        .collect();
+    assert_eq!(tests.len(), 3);
+    let places = [("staging", "one"), ("staging", "two"), ("production", "three")];
+    let told =
+        ["stopover_runs{state=\"lost\"", "stopover_runs{state=\"failed\"", "stopover_migrations{state=\"pending\""];
+    let series = places.iter().flat_map(|(namespace, pod)| {
+        told.map(
+            |name| json!({ "series": format!("{name}, namespace=\"{namespace}\", pod=\"{pod}\"}}"), "values": "1x10" }),
+        )
+    });
+    let series: Vec<_> = series.collect();
+    let whole = json!({ "tests": [{ "interval": "15s", "input_series": series, "promql_expr_test": tests }] });
+    let directory = tempfile::tempdir().unwrap();
+    // JSON is YAML, too.
+    fs::write(directory.path().join("test.yaml"), whole.to_string()).unwrap();
+    promtool(&["test", "rules", "test.yaml"], directory.path(), "");
 }
 
 #[test]
@@ -151,21 +219,16 @@ fn every_metric_is_in_the_documentation() {
 }
 
 #[test]
-fn every_expression_of_the_dashboard_is_one_for_prometheus() {
-    let dashboard: Value = serde_json::from_str(&file("assets/grafana/stopover.json")).unwrap();
-    let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");
-    let panels = dashboard["panels"].as_array().unwrap();
-    for (number, target) in
-        panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten()).enumerate()
-    {
-        // Grafana's own variables are replaced before Prometheus sees them.
-        let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m").replace("$migration", ".*");
-        let expression = serde_json::to_string(&expression).unwrap();
-        for line in [format!("  - record: panel_{number}\n"), format!("    expr: {expression}\n")] {
-            rules.push_str(&line);
-        }
-    }
+fn every_query_of_dashboard_and_documentation_is_one_for_prometheus() {
+    // Grafana's own variables are replaced before Prometheus sees them.
+    let queries = dashboard().into_iter().map(|(_, query)| {
+        query.replace("$__rate_interval", "5m").replace("$migration", ".*").replace("$namespace", ".*")
+    });
+    let rules = queries.chain(answers()).enumerate();
+    let rules: Vec<_> =
+        rules.map(|(number, query)| json!({ "record": format!("query_{number}"), "expr": query })).collect();
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("rules.yaml"), rules).unwrap();
+    let whole = json!({ "groups": [{ "name": "queries", "rules": rules }] });
+    fs::write(directory.path().join("rules.yaml"), whole.to_string()).unwrap();
     promtool(&["check", "rules", "rules.yaml"], directory.path(), "");
 }

@@ -175,6 +175,7 @@ async fn the_progress_of_steps_is_shown() {
     story.ledger.beat(story.run.id, 1, Beat { progress, checkpoint: None, lease: LEASE }).await.unwrap();
     let shown = story.scene.must(&["show", NAME]);
     for line in [
+        "by ada, at work for ",
         "done         1200 of ~9000",
         "step         2 of 3: backfill charges",
         "documents    1200 matched, 1100 modified, 0 skipped, 4 quarantined",

@@ -7,6 +7,7 @@ import check_terminals  # noqa: F401
 import check_lifecycle  # noqa: F401
 import check_monitor  # noqa: F401
 import check_plugin  # noqa: F401
+import check_observability  # noqa: F401
 import check_figures  # noqa: F401
 import runner
 import terminal

@@ -10,9 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::ledger::{LedgerReader, Passport};
 use crate::logs::mirror::Mirror;
-use crate::logs::sanitise;
 use crate::notify::{Receivers, Unusable};
-use crate::secret::MASK;
 use crate::telemetry::{self, Probed, Settings};
 use crate::time::short_duration;
 
@@ -130,12 +128,9 @@ pub async fn check_telemetry() -> Check {
             Err(reason) => format!("{} would not arrive at {shown}: {reason}", signal.word()),
         })
         .collect();
-    told.extend(settings.problems);
+    told.extend(settings.problems.iter().cloned());
+    let told: Vec<_> = told.iter().map(|text| telemetry::tellable(text, |text| settings.masked(text))).collect();
     let text = if told.is_empty() { "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set".to_owned() } else { told.join("; ") };
-    let mut text = sanitise::plain(text.as_bytes());
-    for secret in &settings.secrets {
-        text = text.replace(secret.expose(), MASK);
-    }
     Check { name: "telemetry", verdict: if is_fine { Verdict::Ok } else { Verdict::Warning }, text }
 }
 

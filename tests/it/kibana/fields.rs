@@ -5,9 +5,7 @@
 //! attributes are one document of metrics; an event of an exception is a document of its own, with its own attributes only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use bson::doc;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -17,18 +15,9 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value;
 
 use super::{objects, parsed, references, rules, text};
-use crate::support::documents::fill;
-use crate::support::eventually;
-use crate::support::otlp::{Attributes, Received, Receiver};
-use crate::support::pod::Pod;
-use crate::support::replica_set::ReplicaSet;
-use crate::support::scene::Scene;
-use crate::support::steady::go;
+use crate::support::otlp::{Attributes, Received};
+use crate::support::told::told;
 
-const ADDS: &str = "20261123_adds";
-const FAILS: &str = "20261124_fails";
-/// Holds take their time on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// What a name of a field begins with, of those that the files may use.
 const PREFIXES: [&str; 12] = [
     "stopover.",
@@ -194,66 +183,9 @@ fn fields_of(value: &Value) -> Fields {
     fields
 }
 
-/// A backfill that a secondary holds for a while, and a program that fails, in a pod that tells of them.
-async fn observed() -> Stored {
-    let set = ReplicaSet::start().await;
-    let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
-    fill(&database, "items", 20_000).await;
-    let backend = Receiver::http();
-    let scene = Scene::new();
-    let ledger = format!("sqlite:{}", scene.state().join("ledger.db").display());
-    let scene = scene
-        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", backend.port()))
-        .variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "lowmemory")
-        .variable("OTEL_METRIC_EXPORT_INTERVAL", "300")
-        .variable("STOPOVER_ENVIRONMENT", "staging")
-        .variable("STOPOVER_LEDGER", ledger)
-        .variable("MONGODB_URI", set.uri())
-        .manifest(
-            ADDS,
-            "steps:\n  - backfill: { collection: items, update: { $set: { seen: true } } }\n\
-             speed: { workers: 1, batch: 5ms, pace: 3 }\n\
-             hold: { replicationLag: 1s, oplogWindow: off, dirtyCache: off, foreground: off, congestion: false }\n",
-        )
-        .manifest(
-            FAILS,
-            "command: [sh, -c, \"echo '::stopover {\\\"done\\\":30,\\\"total\\\":40}'; until [ -e ../go ]; do sleep 0.05; done; echo no such customer >&2; exit 3\"]\n\
-             remaining: { command: [echo, '7'] }\n",
-        );
-    scene.must(&["init", "--environment", "staging"]);
-    let mut pod = Pod::shared(&scene, &["--grace", "8s"]).ready();
-    pod.launch(&[ADDS]);
-    eventually("it is at work", PATIENCE, || scene.run(ADDS)["done"].as_i64().filter(|done| *done > 0));
-    let behind = set.secondary().await;
-    set.run(behind, doc! { "fsync": 1, "lock": true }).await;
-    eventually("it is held", PATIENCE, || {
-        let hold = scene.run(ADDS)["engine"]["hold"].as_str().map(str::to_owned);
-        hold.filter(|reason| reason.contains("replication lag "))
-    });
-    set.run(behind, doc! { "fsyncUnlock": 1 }).await;
-    eventually("it goes faster", PATIENCE, || {
-        (scene.stopover(&["tune", ADDS, "--pace", "100"]).status == 0).then_some(())
-    });
-    eventually("it has succeeded", PATIENCE, || (scene.run(ADDS)["state"] == "succeeded").then_some(()));
-    pod.launch(&[FAILS]);
-    for name in ["stopover.runs", "stopover.remaining"] {
-        eventually(&format!("{name} arrives"), PATIENCE, || {
-            backend.received().metrics.iter().any(|(_, metric)| metric.name == name).then_some(())
-        });
-    }
-    go(&scene);
-    scene.until(FAILS, &["failed"]);
-    for name in [ADDS, FAILS] {
-        eventually(&format!("{name} arrives"), PATIENCE, || (!backend.received().named(name).is_empty()).then_some(()));
-    }
-    eventually("records arrive", PATIENCE, || (!backend.received().logs.is_empty()).then_some(()));
-    pod.shut_down();
-    Stored::of(&backend.received())
-}
-
 #[tokio::test]
 async fn every_field_that_is_named_is_one_that_runs_send() {
-    let stored = observed().await;
+    let stored = Stored::of(&told().await);
     let objects = objects();
     let views: BTreeMap<&str, &str> = objects
         .iter()

@@ -1,20 +1,16 @@
 //! `assets/kibana/import` against a server that takes and refuses what Kibana does at the addresses it asks.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::Method;
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::{assets, objects, rules, text};
+use crate::support::http::serve;
 use crate::support::scene::Ended;
 
 /// Nobody may see it.
@@ -37,23 +33,9 @@ struct Kibana {
 impl Kibana {
     fn start() -> Self {
         let state = Arc::<Mutex<State>>::default();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = state.clone();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).unwrap();
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else { continue };
-                    let state = shared.clone();
-                    let service = service_fn(move |request| answer(request, state.clone()));
-                    let server = hyper::server::conn::http1::Builder::new();
-                    tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
-                }
-            });
-        });
+        let port = serve(move |parts, body| answer(parts, body, &mut shared.lock().unwrap()));
+        let url = format!("http://127.0.0.1:{port}");
         Self { url, state }
     }
 
@@ -76,25 +58,22 @@ impl Kibana {
     }
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+fn answer(parts: &Parts, body: &Bytes, state: &mut State) -> (u16, String) {
     let header = |name: &str| parts.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let path = parts.uri.to_string();
-    let mut state = state.lock().unwrap();
     state.asked.push(format!("{} {path}", parts.method));
     let (status, told) = if header("authorization") != format!("ApiKey {KEY}") {
         (401, json!({ "statusCode": 401, "error": "Unauthorized", "message": "security_exception" }))
     } else if parts.method != Method::GET && header("kbn-xsrf").is_empty() {
         (400, json!({ "message": "Request must contain a kbn-xsrf header." }))
     } else if path == "/s/payments/api/saved_objects/_import?overwrite=true" && parts.method == Method::POST {
-        take_objects(&mut state, &header("content-type"), std::str::from_utf8(&body).unwrap())
+        take_objects(state, &header("content-type"), std::str::from_utf8(body).unwrap())
     } else if let Some(id) = path.strip_prefix("/s/payments/api/alerting/rule/") {
-        take_rule(&mut state, &parts.method, id, &header("content-type"), &body)
+        take_rule(state, &parts.method, id, &header("content-type"), body)
     } else {
         (404, json!({ "message": "Not Found" }))
     };
-    Ok(Response::builder().status(status).body(Full::new(Bytes::from(told.to_string()))).unwrap())
+    (status, told.to_string())
 }
 
 /// A form with one file, whose name says what is in it.

@@ -1,6 +1,7 @@
 //! `assets/kibana`: what is imported into Kibana. The files hang together, name only what Stopover sends, and come from their one source; the
 //! script that imports them speaks to a server that answers as Kibana does.
 
+mod esql;
 mod fields;
 mod import;
 
@@ -140,6 +141,8 @@ fn rules_have_ids_of_their_own_and_the_params_that_kibana_checks() {
                 assert!(parsed(&params["esQuery"])["query"].is_object(), "{name}");
                 assert!(!params["index"].as_array().unwrap().is_empty(), "{name}");
                 assert!(params["groupBy"] == "top" && params["termField"].is_string() && params["termSize"].is_u64());
+                let made = &parsed(&params["esQuery"])["runtime_mappings"][text(&params["termField"])];
+                assert!(text(&made["script"]["source"]).contains("service.environment"), "{name}: an alert says where");
             }
             "esqlQuery" => {
                 assert!(text(&params["esqlQuery"]["esql"]).starts_with("FROM "), "{name}");

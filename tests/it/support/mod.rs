@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod ecs;
+pub mod http;
 pub mod hung;
 pub mod link;
 pub mod mongo;
@@ -15,6 +16,7 @@ pub mod replica_set;
 pub mod scene;
 pub mod server;
 pub mod steady;
+pub mod told;
 pub mod webhook;
 
 use std::time::{Duration, Instant};

@@ -59,6 +59,8 @@ pub enum Mode {
     Garbage,
     /// It takes everything, and says that it keeps so much of it not.
     Rejects(i64),
+    /// It takes everything, and says far more than anybody wants to read.
+    Verbose,
 }
 
 /// What has arrived.
@@ -285,6 +287,7 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> Result<Response<F
             let partial = ExportTracePartialSuccess { rejected_spans: count, error_message: why };
             return respond(200, ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec());
         }
+        Mode::Verbose => return respond(200, vec![b'a'; 100 * 1024]),
         Mode::Accept | Mode::Slow(_) | Mode::Hang => {}
     }
     let mut plain = Vec::new();
@@ -337,7 +340,7 @@ impl Shared {
         match self.behave(headers).await {
             Mode::Reject | Mode::Garbage => return Err(Status::invalid_argument("no")),
             Mode::Overloaded => return Err(Status::unavailable("later")),
-            Mode::Accept | Mode::Slow(_) | Mode::Hang | Mode::Rejects(_) => {}
+            Mode::Accept | Mode::Slow(_) | Mode::Hang | Mode::Rejects(_) | Mode::Verbose => {}
         }
         take(&mut self.take(), request.into_inner());
         Ok(())

@@ -104,6 +104,29 @@ fn a_backend_with_a_certificate_of_a_stranger_gets_nothing(#[case] protocol: &st
     assert_eq!(receiver.received().requests, 0);
 }
 
+#[rstest]
+#[case("http/protobuf")]
+#[case("grpc")]
+fn each_signal_that_does_not_arrive_is_told_of_by_itself(#[case] protocol: &str) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let scene = sample(port).variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+    goes_on(&scene, &format!("127.0.0.1:{port}"));
+    let log = everything_logged(&scene);
+    for signal in ["traces", "metrics"] {
+        let told = format!("{signal} do not arrive at http://127.0.0.1:{port}: nobody listens at its address");
+        assert_eq!(log.matches(&told).count(), 1, "{told}: {log}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_longer_than_anybody_reads_is_not_asked_for_again() {
+    let receiver = Receiver::http();
+    receiver.behave(Mode::Verbose);
+    let doctor = sample(receiver.port()).variable("OTEL_EXPORTER_OTLP_TIMEOUT", "20000").stopover(&["doctor"]).stdout;
+    assert!(doctor.contains("its answer is too large"), "{doctor}");
+    assert_eq!(receiver.received().requests, 3, "one for each signal: what was taken is not sent twice");
+}
+
 #[test]
 fn an_answer_that_is_no_message_is_told_for_what_it_is() {
     let receiver = Receiver::http();
@@ -152,6 +175,15 @@ fn a_backend_that_hangs_does_not_keep_the_workers_of_a_pod_from_ending_in_time()
 #[case("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter22@127.0.0.1:99999")]
 #[case("OTEL_EXPORTER_OTLP_TIMEOUT", "hunter22")]
 #[case("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]
+#[case("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "hunter22")]
+#[case("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "carrier/pigeon-hunter22")]
+#[case("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "hunter22")]
+#[case("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "ftp://user:hunter22@x")]
+#[case("OTEL_METRIC_EXPORT_INTERVAL", "hunter22")]
+#[case("OTEL_BSP_SCHEDULE_DELAY", "0")]
+#[case("OTEL_BSP_MAX_QUEUE_SIZE", "10000000")]
+#[case("OTEL_BLRP_SCHEDULE_DELAY", "5s")]
+#[case("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "hunter22")]
 #[case("OTEL_TRACES_EXPORTER", "zipkin-hunter22")]
 #[case("OTEL_TRACES_SAMPLER", "always_off")]
 fn a_mistake_in_the_settings_is_told_and_the_run_goes_on(#[case] name: &str, #[case] value: &str) {
@@ -159,8 +191,26 @@ fn a_mistake_in_the_settings_is_told_and_the_run_goes_on(#[case] name: &str, #[c
     scene.launch(&[NAME, "--wait"]);
     let run = scene.until(NAME, &["succeeded"]);
     let warnings = run["warnings"].to_string();
-    assert!(warnings.contains("OTEL_"), "{warnings}");
+    assert!(warnings.contains(name), "{warnings}");
     assert!(!everything_logged(&scene).contains("hunter22"));
+}
+
+#[test]
+fn figures_that_are_to_be_sent_without_a_pause_are_sent_ten_times_a_second() {
+    let receiver = Receiver::http();
+    let scene = sample(receiver.port())
+        .variable("OTEL_METRIC_EXPORT_INTERVAL", "0")
+        .variable("OTEL_TRACES_EXPORTER", "none")
+        .variable("OTEL_LOGS_EXPORTER", "none");
+    scene.add_script(NAME, "while [ ! -e go ]; do sleep 0.05; done");
+    let begun = Instant::now();
+    scene.launch(&[NAME]);
+    eventually("reports arrive", PATIENCE, || Some(()).filter(|()| receiver.received().requests >= 20));
+    let (sent, most) = (receiver.received().requests as u128, begun.elapsed().as_millis() / 100 + 2);
+    assert!(sent <= most, "{sent} of at most {most}");
+    fs::write(scene.path().join("migrations/go"), "").unwrap();
+    let warnings = scene.until(NAME, &["succeeded"])["warnings"].to_string();
+    assert!(warnings.contains("OTEL_METRIC_EXPORT_INTERVAL is less than 100; 100 holds"), "{warnings}");
 }
 
 #[test]
@@ -211,7 +261,7 @@ fn where_a_container_may_have_no_more_threads_the_run_has_them() {
     let open = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let receiver = Receiver::http();
     let scene = sample(receiver.port());
-    // Its user has processes and threads of its own, and comes to nothing but what is here.
+    // Its user has processes and threads of its own, and comes to nothing but what is here. The run needs up to 15, telemetry 16 more.
     let binary = scene.path().join("stopover");
     fs::copy(STOPOVER, &binary).unwrap();
     open(scene.path(), 0o755);
@@ -219,7 +269,7 @@ fn where_a_container_may_have_no_more_threads_the_run_has_them() {
     open(&scene.state(), 0o777);
     let user = (100_000 + std::process::id()).to_string();
     let launched = Command::new("setpriv")
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--nproc=12"])
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--nproc=20"])
         .arg(&binary)
         .args(["run", NAME, "--wait"])
         .env_clear()

@@ -9,7 +9,7 @@ use rstest::rstest;
 use crate::support::documents::{fill, once};
 use crate::support::eventually;
 use crate::support::mongo::Database;
-use crate::support::otlp::{Receiver, attributes};
+use crate::support::otlp::{Mode, Receiver, attributes};
 use crate::support::pod::Pod;
 use crate::support::scene::PATIENCE;
 use crate::support::steady::{PROGRAM, STEADY, go};
@@ -88,7 +88,9 @@ async fn the_figures_of_a_backfill_arrive_as_they_are() {
         assert_eq!(latest(&backend, "stopover.mirror.lines_dropped"), Some(only(0.0)));
         assert!(latest(&backend, "stopover.hold.time").unwrap().contains_key("replication_lag"));
         let told = backend.received();
-        for (_, metric) in &told.metrics {
+        assert!(told.spans.iter().all(|(sender, _)| sender.contains_key("process.pid")));
+        for (sender, metric) in &told.metrics {
+            assert!(!sender.contains_key("process.pid"), "series go on with the next worker: {sender:?}");
             let about = |points: &[opentelemetry_proto::tonic::common::v1::KeyValue]| attributes(points);
             let Some(Data::Gauge(gauge)) = &metric.data else { continue };
             for point in &gauge.data_points {
@@ -138,5 +140,24 @@ fn a_pod_tells_how_many_runs_are_in_which_state(#[case] protocol: &str) {
     go(&scene);
     is("succeeded", 1.0);
     is("running", 0.0);
+    pod.shut_down();
+}
+
+#[test]
+fn what_a_backend_repeats_of_what_opens_it_is_not_told_by_a_pod() {
+    let backend = Receiver::http();
+    backend.behave(Mode::Rejects(1));
+    let scene = telling(&backend)
+        .variable("OTEL_METRIC_EXPORT_INTERVAL", "300")
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=the%20name%20is%20too%20long")
+        .script(STEADY, PROGRAM);
+    let mut pod = Pod::shared(&scene, &["--grace", "8s"]).ready();
+    pod.launch(&[STEADY]);
+    eventually("the pod tells that its figures are rejected", PATIENCE, || {
+        Some(()).filter(|()| pod.output().contains("runs by state: metrics do not arrive"))
+    });
+    assert!(pod.output().contains("1 reports of figures were rejected: ***"), "{}", pod.output());
+    go(&scene);
+    scene.until(STEADY, &["succeeded"]);
     pod.shut_down();
 }

@@ -2,10 +2,12 @@
 
 mod behalf;
 mod collector;
+mod documented;
 mod faults;
 mod logs;
 mod metrics;
 mod node;
+mod silence;
 mod trace;
 mod transport;
 

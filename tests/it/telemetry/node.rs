@@ -4,16 +4,12 @@ use std::io::Read;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use crate::support::eventually;
+use crate::support::http::serve;
 use crate::support::otlp::Receiver;
 use crate::support::scene::PATIENCE;
 
@@ -46,24 +42,9 @@ struct ApmServer {
 impl ApmServer {
     fn start() -> Self {
         let events = Arc::new(Mutex::new(Vec::new()));
-        let (tell, told) = std::sync::mpsc::channel();
         let of_server = events.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap().port()).unwrap();
-                loop {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    let events = of_server.clone();
-                    tokio::spawn(async move {
-                        let service = service_fn(|request| answer(request, events.clone()));
-                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                    });
-                }
-            });
-        });
-        Self { port: told.recv().unwrap(), events }
+        let port = serve(move |parts, body| answer(parts, body, &mut of_server.lock().unwrap()));
+        Self { port, events }
     }
 
     /// The event of this kind.
@@ -72,32 +53,25 @@ impl ApmServer {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    events: Arc<Mutex<Vec<Value>>>,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
-    let path = request.uri().path().to_owned();
-    let is_compressed = request.headers().contains_key("content-encoding");
-    let body = request.into_body().collect().await?.to_bytes();
-    let (status, answer) = if path == "/intake/v2/events" {
+fn answer(parts: &Parts, body: &Bytes, events: &mut Vec<Value>) -> (u16, String) {
+    if parts.uri.path() == "/intake/v2/events" {
         let mut text = String::new();
-        if is_compressed {
-            flate2::read::ZlibDecoder::new(&*body)
+        if parts.headers.contains_key("content-encoding") {
+            flate2::read::ZlibDecoder::new(&**body)
                 .read_to_string(&mut text)
                 .or_else(|_| {
                     text.clear();
-                    flate2::read::GzDecoder::new(&*body).read_to_string(&mut text)
+                    flate2::read::GzDecoder::new(&**body).read_to_string(&mut text)
                 })
                 .unwrap();
         } else {
             text = String::from_utf8(body.to_vec()).unwrap();
         }
-        events.lock().unwrap().extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
-        (202, "")
+        events.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        (202, String::new())
     } else {
-        (200, r#"{ "version": "8.15.0" }"#)
-    };
-    Ok(Response::builder().status(status).body(Full::new(Bytes::from_static(answer.as_bytes()))).unwrap())
+        (200, r#"{ "version": "8.15.0" }"#.to_owned())
+    }
 }
 
 #[test]

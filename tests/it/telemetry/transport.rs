@@ -67,6 +67,52 @@ fn a_trace_travels_over_tls_to_an_authority_of_ones_own_with_a_secret_of_the_env
     assert!(printed.contains("the token is ***"), "{printed}");
 }
 
+#[rstest]
+#[case("true")]
+#[case("false")]
+fn a_trace_travels_by_grpc_to_an_address_without_a_scheme_over_tls_unless_that_is_said_to_be_insecure(
+    #[case] insecure: &str,
+) {
+    let tls = Tls::new();
+    let receiver = if insecure == "true" { Receiver::grpc() } else { Receiver::grpcs(&tls) };
+    let scene = sample();
+    let authority = scene.path().join("ca.pem");
+    fs::write(&authority, tls.authority()).unwrap();
+    let scene = scene
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.display().to_string())
+        .variable("OTEL_EXPORTER_OTLP_INSECURE", insecure)
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("localhost:{}", receiver.port()));
+    arrives(&scene, &receiver);
+}
+
+#[rstest]
+#[case("http/protobuf", "HTTPS_PROXY", "http")]
+#[case("http/protobuf", "ALL_PROXY", "https")]
+#[case("http/protobuf", "HTTP_PROXY", "http")]
+#[case("grpc", "ALL_PROXY", "http")]
+fn a_proxy_that_is_for_messages_to_people_has_no_part_in_telemetry(
+    #[case] protocol: &str,
+    #[case] variable: &str,
+    #[case] scheme: &str,
+) {
+    let tls = Tls::new();
+    let receiver = match (protocol, scheme) {
+        ("grpc", _) => Receiver::grpc(),
+        (_, "https") => Receiver::https(&tls),
+        _ => Receiver::http(),
+    };
+    let scene = sample();
+    let authority = scene.path().join("ca.pem");
+    fs::write(&authority, tls.authority()).unwrap();
+    let scene = scene
+        .variable(variable, "http://127.0.0.1:9")
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.display().to_string())
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{scheme}://localhost:{}", receiver.port()));
+    arrives(&scene, &receiver);
+}
+
 #[test]
 fn what_opens_a_backend_is_masked_as_it_is_written_and_decoded_and_nothing_else_is() {
     let receiver = Receiver::http();
@@ -74,6 +120,10 @@ fn what_opens_a_backend_is_masked_as_it_is_written_and_decoded_and_nothing_else_
     let scene = Scene::new()
         .script(NAME, program)
         .variable("OTEL_EXPORTER_OTLP_HEADERS", "authorization=ApiKey%20c2VjcmV0a2V5%3D%3D,x-tenant=blue")
+        .variable(
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+            "x-honeycomb-team=hcaik_01j4qwe5rty7uio8pas9df0,x-scope-orgid=all-of-the-payments-teams",
+        )
         .variable("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=Bearer%20another-token")
         .variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "ftp://user:hun%40er22@x")
         .variable("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", receiver.port()));
@@ -82,6 +132,7 @@ fn what_opens_a_backend_is_masked_as_it_is_written_and_decoded_and_nothing_else_
     for expected in [
         "OTEL_EXPORTER_OTLP_HEADERS=authorization=***,x-tenant=blue",
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS=authorization=***",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS=x-honeycomb-team=***,x-scope-orgid=all-of-the-payments-teams",
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=ftp://user:***@x",
         "*** *** *** *** blue",
     ] {
