@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::catalog::Project;
 use crate::catalog::notify::{Occasion, Receiver, Target};
 use crate::config::Config;
-use crate::notify::{Notice, Post, Ready, is_of_here};
+use crate::notify::{Notice, Post, Ready, Unusable, is_of_here};
 use crate::time::short_duration;
 
 use super::{Context, Exit, UserError, json};
@@ -75,7 +75,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit> {
     let chosen = choose(config, args.name.as_deref())?;
     let tried = tokio::task::spawn_blocking({
         let body = Notice::test(config);
-        move || chosen.iter().map(|target| attempt(target, &body)).collect::<Vec<_>>()
+        move || {
+            let names: Vec<_> = chosen.iter().map(|target| target.name.clone()).collect();
+            let resolved = Ready::resolve_all(chosen).into_iter().zip(names);
+            resolved.map(|(ready, name)| attempt(name, ready, &body)).collect::<Vec<_>>()
+        }
     })
     .await?;
     if args.json {
@@ -113,16 +117,16 @@ fn choose(config: &Config, named: Option<&str>) -> Result<Vec<Target>, UserError
 }
 
 /// Once: who tries wants to know now.
-fn attempt(target: &Target, notice: &Notice) -> Tried {
-    let name = target.name.clone();
+fn attempt(name: String, ready: Result<Ready, Unusable>, notice: &Notice) -> Tried {
     let failed =
         |url, problem| Tried { name: name.clone(), url, delivered: false, status: None, seconds: None, problem };
-    let ready = match Ready::resolve(target) {
+    let ready = match ready {
         Ok(ready) => ready,
         Err(unusable) => return failed(None, Some(unusable.reason)),
     };
     let body = if ready.is_slack { notice.slack() } else { notice.json() };
     let (url, timeout, begun) = (Some(ready.shown.clone()), ready.timeout, Instant::now());
+    let and = ready.problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
     match Post::new(ready).send(notice.id(), &body, timeout) {
         Ok(status) => Tried {
             name,
@@ -132,7 +136,7 @@ fn attempt(target: &Target, notice: &Notice) -> Tried {
             seconds: Some(begun.elapsed().as_secs_f64()),
             problem: None,
         },
-        Err(trouble) => failed(url, Some(trouble.reason)),
+        Err(trouble) => failed(url, Some(trouble.reason + &and)),
     }
 }
 
@@ -148,7 +152,9 @@ impl Tried {
 }
 
 fn list(config: &Config, as_json: bool) -> Result<Exit> {
-    let listed: Vec<_> = config.notify.iter().map(|target| Listed::new(target, config)).collect();
+    let resolved = Ready::resolve_all(config.notify.to_vec());
+    let listed: Vec<_> =
+        config.notify.iter().zip(resolved).map(|(target, ready)| Listed::new(target, ready, config)).collect();
     if as_json {
         json::print(&listed)?;
         return Ok(Exit::Fine);
@@ -178,8 +184,8 @@ fn list(config: &Config, as_json: bool) -> Result<Exit> {
 }
 
 impl<'a> Listed<'a> {
-    fn new(target: &'a Target, config: &Config) -> Self {
-        let (url, problem) = match Ready::resolve(target) {
+    fn new(target: &'a Target, ready: Result<Ready, Unusable>, config: &Config) -> Self {
+        let (url, problem) = match ready {
             Ok(ready) => (Some(ready.shown), None),
             Err(unusable) => (None, Some(unusable.reason)),
         };

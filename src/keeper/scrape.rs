@@ -1,10 +1,12 @@
 //! `GET /metrics`: answered by a short-lived child, because the keeper itself holds no connection to anything.
 //!
 //! There is one child at a time, whoever asks and however often: those who ask meanwhile share its answer, and those who ask soon after are given
-//! it once more. It is read within a time and a size; a child that takes longer is killed. Only a whole answer is passed on.
+//! it once more. It is read within a time and a size; a child that takes longer is killed, and as long as it does not die of that, its failure is
+//! the answer. Only a whole page is passed on.
 
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,50 +73,61 @@ impl Scrapes {
         let config = self.config.clone();
         // A task of its own: a client that goes away must not leave a child behind that nobody ends.
         tokio::spawn(async move {
-            let answer = ask(&config).await;
-            told.send_replace(Some((Instant::now(), answer)));
+            ask(&config, &told).await;
         });
         *latest = Some(answer.clone());
         answer
     }
 }
 
+/// Whether it is fresh, or its child lives: as long as that holds the other end, none is started beside it.
 fn is_usable(latest: &Latest) -> bool {
-    match &*latest.borrow() {
-        Some((at, _)) => at.elapsed() < FRESH,
-        // An error says that nobody is left to tell.
-        None => latest.has_changed().is_ok(),
+    let is_fresh = latest.borrow().as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH);
+    is_fresh || latest.has_changed().is_ok()
+}
+
+/// Has a child make a page, and tells the answer; stays until the child is gone, which where a disk does not answer is not when it is killed.
+async fn ask(config: &Config, told: &watch::Sender<Option<(Instant, Answer)>>) {
+    let tell = |answer| drop(told.send_replace(Some((Instant::now(), answer))));
+    let started = children::start_heard(config, &[METRICS_VERB.to_owned()]);
+    let (pid, stdout, stderr) = match started {
+        Ok(started) => started,
+        Err(error) => return tell(Err(format!("`stopover {METRICS_VERB}` could not be started: {error}"))),
+    };
+    let child = ProcessIdentity::of(pid);
+    // Its output ends with the last of its threads.
+    let mut hear = pin!(async { tokio::try_join!(read(stdout, LONGEST), read(stderr, LONGEST_COMPLAINT)) });
+    match timeout(ANSWER_WITHIN, &mut hear).await {
+        Ok(Ok((page, complaint))) => tell(judge(page, &complaint)),
+        Ok(Err(error)) => {
+            end(child);
+            tell(Err(format!("`stopover {METRICS_VERB}` could not be heard: {error}")));
+        }
+        Err(_) => {
+            end(child);
+            let within = short_duration(ANSWER_WITHIN);
+            tell(Err(format!("no answer within {within}: a disk or a file does not answer")));
+            let _ = hear.await;
+        }
     }
 }
 
-/// Has a child make a page.
-async fn ask(config: &Config) -> Answer {
-    let unheard = |error: io::Error| format!("`stopover {METRICS_VERB}` could not be heard: {error}");
-    let (pid, stdout, stderr) = children::start_heard(config, &[METRICS_VERB.to_owned()])
-        .map_err(|error| format!("`stopover {METRICS_VERB}` could not be started: {error}"))?;
-    let child = ProcessIdentity::of(pid);
-    let hear = async { tokio::try_join!(read(stdout, LONGEST), read(stderr, LONGEST_COMPLAINT)) };
-    let heard = timeout(ANSWER_WITHIN, hear).await;
-    let (page, complaint) = match heard {
-        Ok(Ok(heard)) => heard,
-        late_or_broken => {
-            // It may have been reaped by now; its number belongs to nobody else as long as it is the same process.
-            if let Some(group) = child.filter(|child| child.is_alive()).and_then(|child| Pid::from_raw(child.pid)) {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            return Err(match late_or_broken {
-                Ok(Err(error)) => unheard(error),
-                _ => format!("no answer within {}: a disk or a file does not answer", short_duration(ANSWER_WITHIN)),
-            });
-        }
-    };
+fn end(child: Option<ProcessIdentity>) {
+    // It may have been reaped by now; its number belongs to nobody else as long as it is the same process.
+    if let Some(group) = child.filter(|child| child.is_alive()).and_then(|child| Pid::from_raw(child.pid)) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// Only a whole page is one.
+fn judge(page: Vec<u8>, complaint: &[u8]) -> Answer {
     if page.len() > LONGEST {
         return Err(format!("the page has more than {LONGEST} bytes"));
     }
     if page.ends_with(END.as_bytes()) {
         return Ok(page.into());
     }
-    let complaint = String::from_utf8_lossy(&complaint);
+    let complaint = String::from_utf8_lossy(complaint);
     let complaint = complaint.trim().trim_start_matches("error: ");
     Err(if complaint.is_empty() { format!("`stopover {METRICS_VERB}` ended early") } else { complaint.to_owned() })
 }
@@ -131,5 +144,23 @@ async fn read(pipe: PipeReader, most: usize) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_given_again_while_it_is_fresh_and_as_long_as_its_child_lives() {
+        let (told, latest) = watch::channel(None);
+        assert!(is_usable(&latest), "it is under way");
+        let old = Instant::now().checked_sub(FRESH).expect("the machine runs for longer");
+        told.send_replace(Some((old, Err("no answer".to_owned()))));
+        assert!(is_usable(&latest), "its child could not be killed yet");
+        drop(told);
+        assert!(!is_usable(&latest));
+        let (_, latest) = watch::channel(Some((Instant::now(), Ok(Bytes::new()))));
+        assert!(is_usable(&latest), "it is fresh");
     }
 }

@@ -9,6 +9,7 @@
 //! Whoever has something to tell hands it over and goes on: nobody waits for a receiver, a queue that is full takes no more, and what could not
 //! be delivered in time is given up. A notice can come twice, and has the same id then; it is never waited for that it comes at all.
 
+mod authorities;
 mod behalf;
 mod notice;
 mod post;

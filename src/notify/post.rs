@@ -1,22 +1,19 @@
 //! One try to deliver a message.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
-use crate::config::variable;
-use crate::http_client::{USER_AGENT, certificates};
+use crate::http_client::USER_AGENT;
 use crate::http_trouble::{HttpTrouble, is_about_a_certificate};
 
+use super::authorities::{self, Authorities};
 use super::receivers::Ready;
 
 /// Of an answer, only its head counts, and no more of it than this is read.
 const LARGEST_HEAD: usize = 16 * 1024;
-/// Names authorities beside the public ones.
-const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// The longest that a receiver may ask to be left alone.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
@@ -64,9 +61,7 @@ impl Post {
     /// Nothing is sent yet.
     #[must_use]
     pub fn new(ready: Ready) -> Self {
-        // The company's authority beside the public ones, for a pod talks to both.
-        let own = variable(AUTHORITIES).and_then(|file| std::fs::read(file).ok());
-        let own = own.map(|pem| RootCerts::Specific(Arc::new(certificates(&pem))));
+        let own = ready.authorities.as_ref().map(Authorities::roots);
         let agents = own.into_iter().chain([RootCerts::WebPki]).map(|roots| {
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -89,8 +84,13 @@ impl Post {
     /// [`Trouble`].
     pub fn send(&self, id: &str, body: &[u8], within: Duration) -> Result<u16, Trouble> {
         let within = within.min(self.ready.timeout);
+        let end = Instant::now() + within;
         let mut result = Err(Error::ConnectionFailed);
         for agent in &self.agents {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
             let mut request = agent
                 .post(self.ready.url.expose())
                 .header("Content-Type", "application/json")
@@ -98,14 +98,14 @@ impl Post {
             for (name, value) in &self.ready.headers {
                 request = request.header(name.as_str(), value.expose());
             }
-            result = request.config().timeout_global(Some(within)).build().send(body);
+            result = request.config().timeout_global(Some(left)).build().send(body);
             if !result.as_ref().is_err_and(is_about_a_certificate) {
                 break;
             }
         }
         // The body of the answer is nobody's concern, and is not read.
         let response = result.map_err(|error| {
-            let HttpTrouble { reason, may_pass } = HttpTrouble::of(&error, within, AUTHORITIES);
+            let HttpTrouble { reason, may_pass } = HttpTrouble::of(&error, within, authorities::VARIABLE);
             Trouble { reason, again: if may_pass { Again::Soon } else { Again::Never } }
         })?;
         let status = response.status();

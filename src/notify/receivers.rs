@@ -12,6 +12,7 @@ use crate::reading::{self, each_within, small_file};
 use crate::secret::{MASK, SHORTEST_IN_HEADERS, Secret};
 
 use super::THREAD;
+use super::authorities::{self, Authorities};
 
 /// A secret that is longer is none: what is named is another file.
 const LONGEST_SECRET: u64 = 64 * 1024;
@@ -37,6 +38,10 @@ pub struct Ready {
     pub held_after: Duration,
     /// How long one try may take.
     pub timeout: Duration,
+    /// Whom it may be certified by beside the public authorities.
+    pub authorities: Option<Authorities>,
+    /// What is wrong with those, where only the public ones are left.
+    pub problem: Option<String>,
 }
 
 /// A receiver that cannot be told anything here.
@@ -62,17 +67,20 @@ impl Receivers {
     #[must_use]
     pub fn of_here(config: &Config) -> Self {
         let targets: Vec<Target> = config.notify.iter().filter(|target| is_of_here(target, config)).cloned().collect();
-        let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
-        let in_files = targets.iter().flat_map(Target::variables).any(is_in_file);
-        let resolved = patiently(in_files, targets, |target| Ready::resolve(&target));
         let mut receivers = Self::default();
-        for (name, resolved) in names.into_iter().zip(resolved) {
-            match resolved.unwrap_or_else(|reason| Err(Unusable { name, reason })) {
+        for resolved in Ready::resolve_all(targets) {
+            match resolved {
                 Ok(ready) => receivers.ready.push(ready),
                 Err(unusable) => receivers.unusable.push(unusable),
             }
         }
         receivers
+    }
+
+    /// What is wrong although they can be told, if anything is.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.ready.iter().find_map(|ready| ready.problem.clone())
     }
 }
 
@@ -107,11 +115,22 @@ pub fn secrets(config: &Config) -> Vec<Secret> {
 }
 
 impl Ready {
+    /// Fills in what the environment has, for each; a file system that does not answer is waited for only so long.
+    #[must_use]
+    pub fn resolve_all(targets: Vec<Target>) -> Vec<Result<Self, Unusable>> {
+        let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+        let in_files =
+            variable(authorities::VARIABLE).is_some() || targets.iter().flat_map(Target::variables).any(is_in_file);
+        let resolved = patiently(in_files, targets, |target| Self::resolve(&target));
+        let pairs = names.into_iter().zip(resolved);
+        pairs.map(|(name, resolved)| resolved.unwrap_or_else(|reason| Err(Unusable { name, reason }))).collect()
+    }
+
     /// Fills in what the environment has.
     ///
     /// # Errors
     /// When something is missing, or cannot be used.
-    pub fn resolve(target: &Target) -> Result<Self, Unusable> {
+    fn resolve(target: &Target) -> Result<Self, Unusable> {
         let unusable = |reason| Unusable { name: target.name.clone(), reason };
         let fill = |template: &Template| template.fill(value).map_err(unusable);
         let (url, is_slack, headers) = match &target.receiver {
@@ -130,8 +149,12 @@ impl Ready {
             }
             Ok((name.clone(), Secret::new(value)))
         });
+        let authorities = if is_encrypted(&shown) { Authorities::of_environment() } else { Ok(None) };
+        let (authorities, problem) = authorities.map_or_else(|problem| (None, Some(problem)), |it| (it, None));
         Ok(Self {
             name: target.name.clone(),
+            authorities,
+            problem,
             is_slack,
             headers: headers.collect::<Result<_, _>>()?,
             url: Secret::new(url),
@@ -153,6 +176,10 @@ fn shown(url: &str) -> Result<String, &'static str> {
         return Err("holds a user or password; send a header instead, e.g. `Authorization`");
     }
     Ok(format!("{scheme}://{authority}/{MASK}"))
+}
+
+fn is_encrypted(shown: &str) -> bool {
+    shown.starts_with("https:")
 }
 
 /// Does what may read files so that a file system that does not answer holds nobody up.

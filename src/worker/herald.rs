@@ -26,6 +26,8 @@ const LINGER_AT_THE_END: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(250);
 /// Unusable receivers are warned of under numbers of their own.
 const UNUSABLE: usize = 1_000;
+/// So is their certificates' authorities.
+const AUTHORITIES: usize = 999;
 
 /// See the module.
 pub struct Herald {
@@ -38,7 +40,12 @@ impl Herald {
     /// For one attempt.
     #[must_use]
     pub fn new(config: &Config, receivers: Receivers, warnings: &Warnings, scribe: Scribe) -> Self {
+        let problem = receivers.problem();
         let Receivers { ready, unusable } = receivers;
+        if let Some(text) = problem {
+            scribe.warn(text.clone());
+            warnings.set(Subject::Notify(AUTHORITIES), Some(text));
+        }
         for (index, unusable) in unusable.into_iter().enumerate() {
             let text = format!("{} is not told of this run: {}", unusable.name, unusable.reason);
             scribe.warn(text.clone());

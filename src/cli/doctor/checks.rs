@@ -96,7 +96,9 @@ pub fn check_mirror(config: &Config) -> Check {
 /// Whether those who are to be told what happens to runs can be; nothing where nobody is.
 pub fn check_notify(config: &Config) -> Option<Check> {
     let check = |verdict, text| Some(Check { name: "notify", verdict, text });
-    let Receivers { ready, unusable } = Receivers::of_here(config);
+    let receivers = Receivers::of_here(config);
+    let problem = receivers.problem();
+    let Receivers { ready, unusable } = receivers;
     if let Some(Unusable { name, reason }) = unusable.first() {
         let others = match unusable.len() - 1 {
             0 => String::new(),
@@ -106,6 +108,9 @@ pub fn check_notify(config: &Config) -> Option<Check> {
     }
     if ready.is_empty() {
         return None;
+    }
+    if let Some(problem) = problem {
+        return check(Verdict::Warning, format!("{problem}: only public authorities are trusted"));
     }
     let told: Vec<_> = ready.iter().map(|receiver| format!("{} ({})", receiver.name, receiver.shown)).collect();
     check(Verdict::Ok, format!("{}; `stopover notify --test` tries it", told.join(", ")))
