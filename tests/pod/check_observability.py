@@ -107,9 +107,9 @@ def a_run_is_a_trace_lines_with_its_ids_and_figures(world):
         must(sorted(names) == ["03_quick", "attempt 1", "launch 03_quick"], f"{names}")
 
         lines = [json.loads(line) for line in world.staging.logs(pod).splitlines()]
-        own = [line for line in lines if line.get("trace", {}).get("id") == trace]
+        own = [line for line in lines if line.get("trace.id") == trace]
         must(any("支払い" in line["message"] for line in own), f"what the program printed is there: {own}")
-        must(all(line["ecs"]["version"] for line in lines), f"each is of a version of the schema: {lines}")
+        must(all("ecs.version" in line for line in lines), f"each is of a version of the schema: {lines}")
 
         with forwarded(world, pod, 8080) as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             page = answer.read().decode()
