@@ -89,7 +89,7 @@ impl Health {
                 self.delivered.fetch_add(count - lost, Ordering::Relaxed);
                 self.failed.fetch_add(lost, Ordering::Relaxed);
                 if let Some(Rejected { count, why }) = rejected {
-                    self.warn_once(&format!("{count} {} were rejected: {why}", self.signal.items()));
+                    self.warn_once(&format!("it has rejected {}: {why}", self.signal.counted(count)));
                 }
             }
             // The end of the run is no failure of the receiver.

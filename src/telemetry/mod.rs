@@ -32,6 +32,7 @@ pub mod page;
 mod probe;
 mod recorder;
 pub mod resource;
+mod room;
 pub mod sampling;
 mod secrets;
 mod settings;
@@ -41,9 +42,8 @@ mod threads;
 mod trace;
 mod words;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
@@ -67,20 +67,13 @@ pub use recorder::Mask;
 pub use settings::{Destination, Settings, Signal};
 use span::Spans;
 pub use states::States;
-use threads::{End, NO_THREAD, STARTER, Wires};
+use threads::{End, NO_THREAD, Wires};
 use trace::Trace;
 pub use trace::{Absent, Ending};
 pub use words::tellable;
 
 /// How threads of telemetry are called: when one of them panics, the run goes on.
 pub const THREADS: [&str; 2] = ["OpenTelemetry", "telemetry"];
-
-/// Threads of telemetry, at most, and as many processes and threads as a simple program starts.
-const ROOM: usize = 16;
-/// How long the system may take to forget threads that have ended.
-const GONE_WITHIN: Duration = Duration::from_millis(100);
-/// The stack of a thread that does nothing.
-const SMALL: usize = 64 * 1024;
 
 /// Who measures, as a backend knows it.
 const SCOPE: &str = "stopover";
@@ -204,30 +197,4 @@ impl Telemetry {
         let missing = self.health.iter().map(|(signal, health)| (*signal, health.missing()));
         missing.filter(|(_, missing)| *missing > 0).collect()
     }
-}
-
-/// Whether this container may have as many threads more as telemetry uses, and as the run needs beside it.
-fn has_room() -> bool {
-    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    let before = threads();
-    let gate = Arc::new(Mutex::new(()));
-    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut waiting = Vec::with_capacity(ROOM);
-    for _ in 0..ROOM {
-        let gate = gate.clone();
-        let wait = move || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
-        let Ok(thread) = thread::Builder::new().name(STARTER.to_owned()).stack_size(SMALL).spawn(wait) else { break };
-        waiting.push(thread);
-    }
-    drop(closed);
-    let room = waiting.len();
-    for thread in waiting {
-        let _ = thread.join();
-    }
-    // One that has ended is counted by the system a moment longer: gone before anything else is started.
-    let latest = Instant::now() + GONE_WITHIN;
-    while threads() > before && Instant::now() < latest {
-        thread::sleep(Duration::from_millis(1));
-    }
-    room == ROOM
 }

@@ -51,14 +51,15 @@ impl Signal {
         }
     }
 
-    /// What is counted of it, for people.
+    /// So much of it, for people: `1 span`, `3 log records`.
     #[must_use]
-    pub fn items(self) -> &'static str {
-        match self {
-            Self::Traces => "spans",
-            Self::Metrics => "reports of figures",
-            Self::Logs => "log records",
-        }
+    pub fn counted(self, count: u64) -> String {
+        let (one, several) = match self {
+            Self::Traces => ("span", "spans"),
+            Self::Metrics => ("report of figures", "reports of figures"),
+            Self::Logs => ("log record", "log records"),
+        };
+        format!("{count} {}", if count == 1 { one } else { several })
     }
 
     fn upper(self) -> &'static str {

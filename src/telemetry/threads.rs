@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{THREADS, has_room};
+use super::THREADS;
+use super::room::has_room;
 
 /// How threads are called on which something is begun.
 pub const STARTER: &str = "telemetry-start";

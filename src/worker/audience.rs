@@ -106,7 +106,7 @@ impl Audience {
             self.figures.dropped(*signal, *count);
         }
         if !missing.is_empty() {
-            let missing: Vec<_> = missing.iter().map(|(signal, count)| format!("{count} {}", signal.items())).collect();
+            let missing: Vec<_> = missing.iter().map(|(signal, count)| signal.counted(*count)).collect();
             pump.warn(format!("telemetry: not delivered were {}", missing.join(", ")));
         }
     }

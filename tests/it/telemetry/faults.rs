@@ -145,7 +145,7 @@ fn what_a_backend_takes_and_rejects_is_counted_and_told() {
     let scene = sample(receiver.port());
     goes_on(&scene, &format!("127.0.0.1:{}", receiver.port()));
     let log = everything_logged(&scene);
-    assert!(log.contains("2 spans were rejected: the name is too long"), "{log}");
+    assert!(log.contains("it has rejected 2 spans: the name is too long"), "{log}");
 }
 
 #[test]

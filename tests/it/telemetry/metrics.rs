@@ -156,7 +156,7 @@ fn what_a_backend_repeats_of_what_opens_it_is_not_told_by_a_pod() {
     eventually("the pod tells that its figures are rejected", PATIENCE, || {
         Some(()).filter(|()| pod.output().contains("runs by state: metrics do not arrive"))
     });
-    assert!(pod.output().contains("1 reports of figures were rejected: ***"), "{}", pod.output());
+    assert!(pod.output().contains("it has rejected 1 report of figures: ***"), "{}", pod.output());
     go(&scene);
     scene.until(STEADY, &["succeeded"]);
     pod.shut_down();
