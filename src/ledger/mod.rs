@@ -101,6 +101,8 @@ pub struct LogPosition {
 /// What a worker tells the ledger with every heartbeat, and the lease it asks for: one round trip.
 #[derive(Clone, Debug)]
 pub struct Beat {
+    /// Which of its attempt, from 1. One that was given up may arrive after a later one, and changes nothing then.
+    pub number: u64,
     /// How far it is.
     pub progress: Progress,
     /// A new checkpoint, or `None` to keep the stored one.

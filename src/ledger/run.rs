@@ -58,7 +58,10 @@ pub struct Run {
     /// Which pod tells people that an attempt is lost, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossNotice>,
-    /// What the latest heartbeat said.
+    /// The number of the latest heartbeat of this attempt, see [`Beat::number`](super::Beat::number); 0 before the first.
+    #[serde(default)]
+    pub beat: u64,
+    /// What that heartbeat said.
     #[serde(default)]
     pub progress: Progress,
     /// Where the next attempt resumes from.

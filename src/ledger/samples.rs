@@ -1,6 +1,7 @@
 //! Runs, actors and actions for the tests of the rules.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -102,8 +103,11 @@ pub(crate) fn failure(status: i32) -> Outcome {
     Outcome::Failed(Failure { cause: FailureCause::Exit { status }, last_lines: vec![] })
 }
 
+/// Later than every heartbeat that this has made before.
 pub(crate) fn heartbeat(done: i64) -> Beat {
-    Beat { progress: Progress { done: Some(done), ..Progress::default() }, checkpoint: None, lease: LEASE }
+    static SENT: AtomicU64 = AtomicU64::new(0);
+    let number = SENT.fetch_add(1, Ordering::Relaxed) + 1;
+    Beat { number, progress: Progress { done: Some(done), ..Progress::default() }, checkpoint: None, lease: LEASE }
 }
 
 impl Run {

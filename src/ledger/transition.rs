@@ -173,6 +173,7 @@ impl Run {
             resumed: None,
             recoveries: Vec::new(),
             loss: None,
+            beat: 0,
             progress: Progress::default(),
             checkpoint: None,
             updated_at: now,
@@ -181,7 +182,7 @@ impl Run {
         (run, Event { at: now, attempt: 1, kind: EventKind::Launched, by: Some(by), text })
     }
 
-    /// Takes in a heartbeat of `attempt` at `now`, a time of the ledger's clock.
+    /// Takes in a heartbeat of `attempt` at `now`, a time of the ledger's clock. One that comes after a later one, or once more, changes nothing.
     ///
     /// # Errors
     /// [`Refusal::Fenced`] when the attempt no longer holds the run.
@@ -193,6 +194,10 @@ impl Run {
             return Err(self.fenced(attempt, now));
         }
         let mut next = self.clone();
+        if self.has_heard(attempt, beat.number) {
+            return Ok(next);
+        }
+        next.beat = beat.number;
         next.state = RunState::Running { since: *since, lease: self.renewed(beat.lease, now), wish: wish.clone() };
         next.progress = beat.progress;
         if let Some(checkpoint) = beat.checkpoint {
@@ -200,6 +205,11 @@ impl Run {
         }
         next.updated_at = self.next_update(now);
         Ok(next)
+    }
+
+    /// Whether this heartbeat, or a later one, of the attempt that holds the run was taken in already.
+    pub(super) fn has_heard(&self, attempt: u32, number: u64) -> bool {
+        self.is_held_by(attempt) && self.beat >= number
     }
 
     /// What the worker is told after a heartbeat.
@@ -254,6 +264,7 @@ impl Run {
         let text = format!("attempt {attempt} started in pod {}, pid {}", worker.place.pod, worker.process.pid);
         let mut next = self.clone();
         next.worker = Some(worker);
+        next.beat = 0;
         next.started_at.get_or_insert(now);
         next.state = RunState::Running { since: now, lease: Lease::granted(now, lease), wish: None };
         Ok(self.changed(next, now, EventKind::Claimed, None, text))

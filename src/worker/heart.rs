@@ -38,9 +38,6 @@ pub struct Pulse {
     pub trouble: Option<String>,
 }
 
-/// How late a beat that was given up may still arrive: the driver and the embedded ledger try no longer.
-const LATE_AT_MOST: Duration = Duration::from_mins(1);
-
 /// Beats for one attempt.
 pub struct Heart {
     ledger: Arc<dyn LedgerWriter>,
@@ -49,10 +46,10 @@ pub struct Heart {
     lease: LeaseTerms,
     board: Board,
     figures: Arc<Figures>,
+    /// How many beats were sent.
+    sent: u64,
     /// The checkpoint that the ledger has confirmed.
     stored: Option<Checkpoint>,
-    /// A beat that was given up may arrive until then, and put an older checkpoint back: the latest is said with every beat.
-    doubtful_until: Option<Instant>,
     pulse: watch::Sender<Pulse>,
 }
 
@@ -69,20 +66,7 @@ impl Heart {
         let first =
             Pulse { renewed: claimed, wish: None, is_forced: false, speed: run.speed(), fenced: None, trouble: None };
         let (pulse, seen) = watch::channel(first);
-        (
-            Self {
-                ledger,
-                run: run.id,
-                attempt: run.attempt,
-                lease,
-                board,
-                figures,
-                stored: None,
-                doubtful_until: None,
-                pulse,
-            },
-            seen,
-        )
+        (Self { ledger, run: run.id, attempt: run.attempt, lease, board, figures, sent: 0, stored: None, pulse }, seen)
     }
 
     /// Beats until told to stop; a beat that is on its way is waited for, so that none can arrive after the end was reported.
@@ -115,11 +99,11 @@ impl Heart {
     /// As [`LedgerWriter::beat`]; it is told in the [`Pulse`], too.
     pub async fn beat(&mut self) -> Result<(), LedgerError> {
         let said = self.board.said().borrow().checkpoint.clone();
-        let is_sure = self.doubtful_until.is_none_or(|until| Instant::now() > until);
-        let news = said.filter(|checkpoint| !is_sure || self.stored.as_ref() != Some(checkpoint));
+        let news = said.filter(|checkpoint| self.stored.as_ref() != Some(checkpoint));
         let progress = self.board.progress();
         self.figures.progress(&progress);
-        let beat = Beat { progress, checkpoint: news.clone(), lease: self.lease.length() };
+        self.sent += 1;
+        let beat = Beat { number: self.sent, progress, checkpoint: news.clone(), lease: self.lease.length() };
         let sent = Instant::now();
         let answer = self.in_time(self.ledger.beat(self.run, self.attempt, beat)).await;
         self.figures.renewed(sent.elapsed(), answer.is_ok());
@@ -141,7 +125,6 @@ impl Heart {
                 Ok(())
             }
             Err(error) => {
-                self.doubtful_until = Some(Instant::now() + LATE_AT_MOST);
                 self.pulse.send_modify(|pulse| match &error {
                     LedgerError::Refused(refusal @ Refusal::Fenced { .. }) => pulse.fenced = Some(refusal.to_string()),
                     _ => pulse.trouble = Some(error.to_string()),

@@ -88,7 +88,8 @@ async fn a_run_of_steps_is_tuned_and_says_who_did_it() {
     let printed = story.scene.must(&["tune", NAME, "--workers", "2", "--pace", "50"]);
     assert!(printed.contains("is set to 2 workers at 50 % pace already: ada did it"), "{printed}");
     let progress = Progress::default();
-    let reply = story.ledger.beat(story.run.id, 1, Beat { progress, checkpoint: None, lease: LEASE }).await.unwrap();
+    let reply =
+        story.ledger.beat(story.run.id, 1, Beat { number: 1, progress, checkpoint: None, lease: LEASE }).await.unwrap();
     assert_eq!(reply.speed.unwrap().over(Speed::default()), Speed { workers: 2, pace: 50 });
 
     let run = &story.scene.json(&["runs", NAME, "--json"])[0];
@@ -172,7 +173,7 @@ async fn the_progress_of_steps_is_shown() {
     };
     let progress =
         Progress { done: Some(1_200), total: Some(9_000), engine: Some(Box::new(engine)), ..Progress::default() };
-    story.ledger.beat(story.run.id, 1, Beat { progress, checkpoint: None, lease: LEASE }).await.unwrap();
+    story.ledger.beat(story.run.id, 1, Beat { number: 1, progress, checkpoint: None, lease: LEASE }).await.unwrap();
     let shown = story.scene.must(&["show", NAME]);
     for line in [
         "by ada, at work for ",

@@ -230,19 +230,22 @@ impl LedgerWriter for MongoWriter {
             force: Option<IgnoredAny>,
         }
         let lease = i64::try_from(beat.lease.as_millis()).unwrap_or(i64::MAX);
+        let number = i64::try_from(beat.number).unwrap_or(i64::MAX);
         // The same condition as in `Run::beat`.
         let is_forced = doc! { "$ne": [{ "$type": "$state.wish.force" }, "missing"] };
         let end = doc! { "$cond": [is_forced, "$state.lease.expiresAt", { "$add": ["$$NOW", lease] }] };
         let mut changes = doc! {
             "state.lease": { "renewedAt": "$$NOW", "expiresAt": end },
+            "beat": number,
             "progress": { "$literal": document(&beat.progress) },
             "updatedAt": { "$max": ["$$NOW", { "$add": ["$updatedAt", 1] }] },
         };
         if let Some(checkpoint) = &beat.checkpoint {
             changes.insert("checkpoint", doc! { "$literal": checkpoint.as_json() });
         }
-        // The same condition as `Run::is_held_by`.
-        let held = doc! { "_id": id.to_string(), "attempt": attempt, "state.name": "running" };
+        // The same conditions as `Run::is_held_by` and `Run::has_heard`. A record without a number has heard of none.
+        let unheard = doc! { "$not": { "$gte": number } };
+        let held = doc! { "_id": id.to_string(), "attempt": attempt, "state.name": "running", "beat": unheard };
         let update = self
             .connection
             .runs
@@ -259,6 +262,9 @@ impl LedgerWriter for MongoWriter {
             });
         }
         let (run, now) = self.run_and_now(id).await?;
+        if run.has_heard(attempt, beat.number) {
+            return Ok(run.beat_reply(now));
+        }
         Err(run.fenced(attempt, now).into())
     }
 

@@ -190,6 +190,7 @@ pub fn run(name: &str, digits: &str, operator: &str, started: Timestamp, state: 
         resumed: None,
         recoveries: Vec::new(),
         loss: None,
+        beat: 0,
         progress: Progress::default(),
         checkpoint: None,
         updated_at,

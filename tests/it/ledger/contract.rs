@@ -32,6 +32,7 @@ contract! {
     a_run_goes_from_launch_to_success
     a_worker_that_asks_again_is_answered_alike
     a_heartbeat_renews_the_lease_and_keeps_what_it_does_not_mention
+    a_heartbeat_that_arrives_after_a_later_one_changes_nothing
     a_wish_reaches_the_worker_with_its_next_heartbeat
     a_paused_run_is_resumed_as_the_next_attempt
     asking_twice_tells_who_asked_first
@@ -196,6 +197,33 @@ async fn a_heartbeat_renews_the_lease_and_keeps_what_it_does_not_mention(home: H
     assert!(stored.updated_at > run.updated_at);
     // All else is as it was.
     assert_eq!((stored.launch, stored.worker, stored.started_at), (run.launch, run.worker, run.started_at));
+}
+
+async fn a_heartbeat_that_arrives_after_a_later_one_changes_nothing(home: Home) {
+    let hand = Hand(home.writer().await);
+    let run = hand.launch_and_claim("a").await;
+    let at = |number: u64| Checkpoint::new(number.to_string()).unwrap();
+    let numbered =
+        |number| Beat { number, checkpoint: Some(at(number)), ..beat(i64::try_from(number).unwrap(), LEASE) };
+    hand.0.beat(run.id, 1, numbered(2)).await.unwrap();
+    let stored = async || home.reader().await.run(run.id).await.unwrap().value.unwrap();
+    let known = stored().await;
+    assert_eq!((known.beat, &known.checkpoint), (2, &Some(at(2))));
+    for late in [1, 2] {
+        let reply = hand.0.beat(run.id, 1, numbered(late)).await.unwrap();
+        assert_eq!(reply.expires_at, known.lease().unwrap().expires_at, "what the ledger has is the answer");
+        assert_eq!(stored().await, known);
+    }
+    hand.0.beat(run.id, 1, numbered(3)).await.unwrap();
+    assert_eq!(stored().await.checkpoint, Some(at(3)));
+
+    // The next attempt counts from 1 again.
+    hand.change(&run, Action::Stop { kind: WishKind::Pause, by: actor("ana") }).await;
+    let paused = hand.finish(&run, Outcome::Stopped).await;
+    let resumed = hand.change(&paused, Action::resume(actor("ben"), LEASE)).await;
+    hand.claim(&resumed, LEASE).await;
+    hand.0.beat(run.id, 2, Beat { number: 1, ..beat(4, LEASE) }).await.unwrap();
+    assert_eq!(stored().await.progress.done, Some(4));
 }
 
 async fn a_wish_reaches_the_worker_with_its_next_heartbeat(home: Home) {

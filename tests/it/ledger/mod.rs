@@ -7,6 +7,7 @@ mod race;
 mod sqlite;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bson::{Document, doc};
@@ -122,9 +123,12 @@ fn recovery(pod: &str) -> Action {
     Action::Resume { by: Resumer::Recovery(place(pod).into()), lease: LEASE, content: None, leftover: None }
 }
 
+/// Later than every heartbeat that this has made before.
 fn beat(done: i64, lease: Duration) -> Beat {
+    static SENT: AtomicU64 = AtomicU64::new(0);
+    let number = SENT.fetch_add(1, Ordering::Relaxed) + 1;
     let progress = Progress { done: Some(done), message: Some("$done of $$ROOT".to_owned()), ..Progress::default() };
-    Beat { progress, checkpoint: None, lease }
+    Beat { number, progress, checkpoint: None, lease }
 }
 
 /// What an operator or worker does, in one line each.

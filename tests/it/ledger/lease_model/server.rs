@@ -149,7 +149,8 @@ impl Ledger {
         let ticks = |count: u8| TICK * u32::from(count);
         let action = match request {
             Request::Beat { attempt } => {
-                let beat = Beat { progress: Progress::default(), checkpoint: None, lease: ticks(LEASE) };
+                // Each is the first: as a late one, it changes as much as one can.
+                let beat = Beat { number: 1, progress: Progress::default(), checkpoint: None, lease: ticks(LEASE) };
                 return match run.beat(attempt, beat, self.now) {
                     Ok(next) => {
                         let after = self.reduce(&next);
