@@ -243,9 +243,10 @@ impl Watch<'_> {
     }
 
     /// Runs by state, as they are now.
-    fn count(&self, now: Timestamp) {
-        if let Some(states) = &self.states {
+    fn count(&mut self, now: Timestamp) {
+        if let Some(states) = &mut self.states {
             states.take(&self.histories, now);
+            states.refresh(self.lookout.config);
         }
     }
 

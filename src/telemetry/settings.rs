@@ -125,6 +125,14 @@ pub struct Destination {
     pub tls: Tls,
 }
 
+impl Destination {
+    /// Whether files say what opens it, or whom to trust: these may be replaced while the variables that name them stay.
+    #[must_use]
+    pub fn is_of_files(&self) -> bool {
+        !self.headers.is_empty() || self.tls.authorities.is_some() || self.tls.identity.is_some()
+    }
+}
+
 /// What a TLS connection is made with, as PEM. Without it: the authorities that browsers trust.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {

@@ -161,3 +161,32 @@ fn what_a_backend_repeats_of_what_opens_it_is_not_told_by_a_pod() {
     scene.until(STEADY, &["succeeded"]);
     pod.shut_down();
 }
+
+#[test]
+fn a_pod_outlives_the_token_that_opened_its_backend() {
+    let backend = Receiver::http();
+    backend.behave(Mode::Reject);
+    let scene = telling(&backend);
+    let file = scene.path().join("headers");
+    std::fs::write(&file, "authorization=Bearer the-token-of-before").unwrap();
+    let scene = scene
+        .variable("OTEL_METRIC_EXPORT_INTERVAL", "300")
+        .variable("OTEL_EXPORTER_OTLP_HEADERS_FILE", file.display().to_string())
+        .script(STEADY, PROGRAM);
+    let mut pod = Pod::shared(&scene, &["--grace", "8s"]).ready();
+    let asked_with = |token: &str| {
+        eventually(token, PATIENCE, || {
+            let received = backend.received();
+            Some(()).filter(|()| {
+                received.headers.iter().any(|headers| headers["authorization"] == format!("Bearer {token}"))
+            })
+        });
+    };
+    asked_with("the-token-of-before");
+    std::fs::write(&file, "authorization=Bearer the-token-of-now").unwrap();
+    asked_with("the-token-of-now");
+    backend.behave(Mode::Accept);
+    eventually("its figures arrive", PATIENCE, || latest(&backend, "stopover.runs"));
+    assert_eq!(pod.output().matches("runs by state: metrics do not arrive").count(), 1, "it is told once");
+    pod.shut_down();
+}
