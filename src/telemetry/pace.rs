@@ -34,9 +34,9 @@ pub struct Pace {
 pub struct Queue {
     /// How much may wait.
     pub size: usize,
-    /// How much of that is sent at once, and at the latest after
+    /// How much of that is sent at once, at most.
     pub batch: usize,
-    /// this time.
+    /// How long less than that may wait.
     pub delay: Duration,
 }
 

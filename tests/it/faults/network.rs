@@ -86,7 +86,7 @@ async fn a_worker_cut_off_from_its_ledger_stops_its_work_on_the_data_that_it_sti
     let to_data = Proxy::at(&namespace.address(2), data.host());
     let pod = |name: &str, ledger: String, data: String| {
         Scene::new()
-            .manifest(STEPS, &once(STEPS, "workers: 1, batch: 5ms, pace: 5"))
+            .manifest(STEPS, &once(STEPS, "workers: 1, batch: 5ms, pace: 1"))
             .variable("STOPOVER_POD", name)
             .variable("STOPOVER_LEASE", LEASE)
             .variable("STOPOVER_LEDGER", ledger)

@@ -14,7 +14,7 @@ async fn a_set_that_changes_its_primary_and_loses_its_majority_costs_an_attempt_
     let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
     fill(&database, STEPS, DOCUMENTS).await;
     let scene = Scene::new()
-        .manifest(STEPS, &once(STEPS, "workers: 1, batch: 5ms, pace: 3"))
+        .manifest(STEPS, &once(STEPS, "workers: 1, batch: 5ms, pace: 1"))
         .variable("MONGODB_URI", set.uri());
     let mut case = Case::of(scene).stamped();
     // Longer than an election.

@@ -18,7 +18,7 @@ async fn a_run_that_is_held_for_long_is_told_once_and_goes_on() {
     let database = mongodb::Client::with_uri_str(set.uri()).await.unwrap().default_database().unwrap();
     fill(&database, "items", DOCUMENTS).await;
     let manifest = "steps:\n  - backfill: { collection: items, update: { $set: { seen: true } } }\n\
-                    speed: { workers: 1, batch: 5ms, pace: 3 }\n\
+                    speed: { workers: 1, batch: 5ms, pace: 1 }\n\
                     hold: { replicationLag: 1s, oplogWindow: off, dirtyCache: off, foreground: off, congestion: false }\n";
     let webhook = Webhook::new();
     let scene = Scene::new().manifest(NAME, manifest).variable("MONGODB_URI", set.uri());

@@ -75,7 +75,7 @@ fn scene(backend: &Receiver, uri: &str) -> Scene {
             ADDS,
             "steps:\n  - backfill: { collection: items, update: { $set: { seen: true } }, maxQuarantined: 1 }\n  \
              - createIndexes: { collection: items, indexes: [{ key: { seen: 1 } }] }\n\
-             speed: { workers: 1, batch: 5ms, pace: 3 }\n\
+             speed: { workers: 1, batch: 5ms, pace: 1 }\n\
              hold: { replicationLag: 1s, oplogWindow: off, dirtyCache: off, foreground: off, congestion: false }\n",
         )
         .manifest(

@@ -10,9 +10,9 @@ const DOCUMENTS: i32 = 120_000;
 /// How often the primary steps down, and how often it is killed.
 const TIMES: usize = 3;
 /// So slow that it does not end before all that happens to it.
-const BUSY: &str = "workers: 2, batch: 10ms, pace: 10%";
+const BUSY: &str = "workers: 2, batch: 10ms, pace: 5%";
 /// The same where nothing happens to the data.
-const SLOW: &str = "workers: 2, batch: 5ms, pace: 3%";
+const SLOW: &str = "workers: 2, batch: 5ms, pace: 2%";
 
 /// A pod with a lease that outlasts an election.
 fn pod(uri: String, speed: &str) -> Scene {
