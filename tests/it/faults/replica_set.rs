@@ -39,7 +39,7 @@ async fn a_set_that_changes_its_primary_and_loses_its_majority_costs_an_attempt_
     until_dead("the program", case.program.pid());
     set.restart(primary);
     set.restart(secondary);
-    set.primary().await;
+    set.settle().await;
     assert_eq!(case.resume_and_check()["attempt"], 2);
     eventually("it is at work again", 4 * PATIENCE, || {
         let _ = case.scene.stopover(&["resume", STEPS]);

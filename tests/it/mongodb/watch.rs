@@ -99,7 +99,7 @@ async fn a_wall_follows_the_ledger_from_primary_to_primary() {
     set.primary().await;
     gets_on(&wall);
     set.kill_primary().await;
-    set.primary().await;
+    set.settle().await;
     gets_on(&wall);
     wall.shows("● connected");
     go(&operator);

@@ -37,7 +37,7 @@ async fn through_failovers(scene: &Scene, set: &mut ReplicaSet) -> Value {
             set.step_down().await;
         } else {
             set.kill(old);
-            set.primary().await;
+            set.settle().await;
             set.restart(old);
         }
         set.settle().await;
