@@ -251,7 +251,8 @@ fn a_cancel_that_a_dead_worker_could_not_fulfil_is_not_undone() {
     let worker = i32::try_from(run["pid"].as_i64().unwrap()).unwrap();
     let session = || stopover::process::members_of_session(worker).into_iter().filter_map(Pid::from_raw);
     for pid in session() {
-        kill_process(pid, Signal::STOP).unwrap();
+        // What the program waits for may have ended by now.
+        let _ = kill_process(pid, Signal::STOP);
     }
     scene.must(&["cancel", STEADY]);
     for pid in session() {
